@@ -1,0 +1,203 @@
+"""Decoders by name: entry points of the group `harness.decoders`, or `path/to/file.py:Class`.
+
+Looking a decoder up never imports it: foreign code runs in workers only. Only `load` imports.
+"""
+
+import ast
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.decoder import Decoder
+from harness.errors import DecoderError, UsageError
+
+GROUP = "harness.decoders"
+
+
+@dataclass(frozen=True)
+class DecoderRef:
+    """Where a decoder's class is.
+
+    name: What tables show.
+    entry_point: "package.module:Class" or "/absolute/path/file.py:Class".
+    version: Version of the distribution that brings it; "file" for a path.
+    """
+
+    name: str
+    entry_point: str
+    version: str
+
+    @property
+    def module(self) -> str:
+        return self.entry_point.rpartition(":")[0]
+
+    @property
+    def class_name(self) -> str:
+        return self.entry_point.rpartition(":")[2]
+
+    @property
+    def is_file(self) -> bool:
+        return self.module.endswith(".py")
+
+
+def known() -> dict[str, DecoderRef]:
+    """All installed decoders, by name."""
+    return {
+        e.name: DecoderRef(e.name, e.value, e.dist.version if e.dist else "unknown")
+        for e in sorted(entry_points(group=GROUP), key=lambda e: e.name)
+    }
+
+
+def find(name: str) -> DecoderRef:
+    """Look up an installed name or a `path/to/file.py:Class`.
+
+    Raises:
+        UsageError: If there is neither such a name nor such a file.
+    """
+    path, colon, class_name = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        file = Path(path).resolve()
+        if not file.is_file():
+            raise UsageError(
+                f"decoder file {path!r} does not exist; give an existing file as path/to/file.py:Class"
+            )
+        return DecoderRef(class_name.lower(), f"{file}:{class_name}", "file")
+    decoders = known()
+    if name not in decoders:
+        raise UsageError(
+            f"unknown decoder {name!r}; known: {', '.join(decoders)}; or name a file as path/to/file.py:Class"
+        )
+    return decoders[name]
+
+
+def load(ref: DecoderRef) -> type[Decoder]:
+    """Import a decoder's class. This runs the decoder author's code.
+
+    Raises:
+        DecoderError: If the module cannot be imported, or the class is missing or is no dataclass `Decoder`.
+    """
+    try:
+        module = _import_file(Path(ref.module)) if ref.is_file else importlib.import_module(ref.module)
+        found = getattr(module, ref.class_name)
+    except Exception as error:
+        raise DecoderError(
+            f"decoder {ref.name!r}: {ref.entry_point} cannot be imported: {error!r}"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Decoder) and dataclasses.is_dataclass(found)):
+        raise DecoderError(
+            f"decoder {ref.name!r}: {ref.entry_point} must be a @dataclass subclass of harness.Decoder"
+        )
+    return found
+
+
+def construct(ref: DecoderRef, settings: Mapping[str, Any]) -> Decoder:
+    """Build a decoder with some hyper-parameters set, given as values or as text (`--set field=value`).
+
+    Raises:
+        UsageError: If a field does not exist or its value has the wrong type.
+    """
+    cls = load(ref)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(settings) - set(fields))
+    if unknown:
+        raise UsageError(f"decoder {ref.name!r} has no field {unknown[0]!r}; it has: {', '.join(fields)}")
+    values = {}
+    for name, given in settings.items():
+        kind = fields[name].type
+        adapter: TypeAdapter[Any] = TypeAdapter(_resolve(kind, cls) if isinstance(kind, str) else kind)
+        try:
+            values[name] = adapter.validate_python(given)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise UsageError(f"decoder {ref.name!r}: {name}={given!r} is not a {kind}: {reason}") from None
+    return cls(**values)
+
+
+def source_root(ref: DecoderRef) -> Path:
+    """The file, or top-level package folder, that a worker must be able to read to import the decoder."""
+    if ref.is_file:
+        return Path(ref.module)
+    top = ref.module.partition(".")[0]
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None:
+        raise DecoderError(
+            f"decoder {ref.name!r}: package {top!r} is not installed; install the plugin again"
+        )
+    origin = Path(spec.origin)
+    return origin.parent if spec.submodule_search_locations else origin
+
+
+def source_sha256(ref: DecoderRef) -> str:
+    """Hash of the decoder's own source: its file and all that it imports from its top-level package."""
+    digest = hashlib.sha256(ref.entry_point.rpartition("/")[2].encode())
+    for path in sorted(_closure(ref), key=lambda p: p.name):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _closure(ref: DecoderRef) -> set[Path]:
+    """Files reached from the decoder's file by imports inside its package, and its torch helper."""
+    root = source_root(ref)
+    harness_root = Path(__file__).parent
+    bases = {root.stem if root.is_file() else root.name: root, "harness": harness_root}
+    start = root if root.is_file() else _module_file(ref.module, root)
+    if start is None:
+        raise DecoderError(
+            f"decoder {ref.name!r}: module {ref.module!r} is not in {root}; install the plugin again"
+        )
+    found: set[Path] = set()
+    todo = [start]
+    while todo:
+        path = todo.pop()
+        found.add(path)
+        for module in _imports(path):
+            top = module.partition(".")[0]
+            file = _module_file(module, bases[top]) if top in bases and bases[top].is_dir() else None
+            public = (
+                harness_root in (file or path).parents
+                and file is not None
+                and file.name != "torch_decoder.py"
+            )
+            if file and file not in found and not public:
+                todo.append(file)
+    return found
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module_file(module: str, package: Path) -> Path | None:
+    path = package.joinpath(*module.split(".")[1:])
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _import_file(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _resolve(annotation: str, cls: type) -> Any:
+    return eval(annotation, vars(sys.modules[cls.__module__]))

@@ -1,0 +1,98 @@
+"""Where records, predictions and artefacts are kept; JSON files are the truth.
+
+records/<suite>/<decoder>/<id>.json, predictions/<id>.npz, artifacts/<id>.safetensors; unfinished runs leave finished
+cells in cells/<key>/. Every file appears whole or not at all: it is written under another name, synced and renamed.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import BadData
+from harness.results.records import Record, record_id
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that a reader, or a crash, finds complete or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def folder_name(name: str) -> str:
+    """A suite's or decoder's name as one folder name: a slash becomes two underscores."""
+    return name.replace("/", "__")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A results folder."""
+
+    root: Path
+
+    def record_path(self, record: Record) -> Path:
+        return (
+            self.root
+            / "records"
+            / folder_name(record.suite)
+            / folder_name(record.decoder.name)
+            / f"{record.id}.json"
+        )
+
+    def save(self, record: Record) -> Path:
+        """Write a sealed record once; the same record again changes nothing."""
+        path = self.record_path(record)
+        if not path.exists():
+            write_whole(path, record.model_dump_json(by_alias=True, indent=1).encode())
+        return path
+
+    def paths(self) -> list[Path]:
+        """All record files, in name order."""
+        return sorted((self.root / "records").glob("*/*/*.json"))
+
+    def records(self) -> Iterator[Record]:
+        """All whole and unedited records; others raise when read by `read_record`."""
+        for path in self.paths():
+            yield read_record(path)
+
+    def cell(self, key: str) -> Path:
+        """Folder of one finished cell."""
+        return self.root / "cells" / key[:2] / key
+
+    def predictions(self, record: Record) -> Path:
+        return self.root / "predictions" / f"{record.id}.npz"
+
+    def artifact(self, record: Record) -> Path:
+        return self.root / "artifacts" / f"{record.id}.safetensors"
+
+
+def read_record(path: Path) -> Record:
+    """Read and check one record file.
+
+    Raises:
+        BadData: If the file is no record, or its content does not match its id.
+    """
+    try:
+        record = Record.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise BadData(
+            f"{path} is no readable record: {str(error).splitlines()[0]}; move it away or restore it"
+        ) from None
+    if record_id(record) != record.id or record.id != path.stem:
+        raise BadData(
+            f"{path} was edited: its content hashes to {record_id(record)}, it says {record.id}; restore it"
+        )
+    return record
