@@ -1,0 +1,60 @@
+"""The artefact: the arrays that a decoder learned, as safetensors. No pickle, no code."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from harness.errors import DecoderError
+
+KINDS = "biuf"
+HEADER_LIMIT = 8 << 20
+
+
+def pack(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> bytes:
+    """Arrays and a JSON-able description as one safetensors file.
+
+    Raises:
+        DecoderError: If something is no array of booleans, integers or floats.
+    """
+    for name, values in arrays.items():
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in KINDS or values.dtype.itemsize > 8:
+            what = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
+            raise DecoderError(
+                f"state()[{name!r}] is {what}; only arrays of booleans, integers or floats of at most 64 bits are kept"
+            )
+    contiguous = {name: _little_endian(values) for name, values in arrays.items()}
+    return bytes(save(contiguous, {"meta": json.dumps(meta or {})}))
+
+
+def unpack(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, writable and independent of `content`.
+
+    Raises:
+        DecoderError: If the bytes are no whole safetensors file.
+    """
+    try:
+        return {name: np.array(values) for name, values in load(content).items()}
+    except (SafetensorError, ValueError, KeyError, OverflowError) as error:
+        raise DecoderError(f"artefact of {len(content)} bytes is no safetensors file: {error}; fit again") from None
+
+
+def meta(content: bytes) -> dict[str, Any]:
+    """The description that `pack` stored beside the arrays."""
+    size = int.from_bytes(content[:8], "little")
+    if not 0 < size <= min(HEADER_LIMIT, len(content) - 8):
+        raise DecoderError(f"artefact of {len(content)} bytes is no safetensors file: its header says {size} bytes")
+    stored: dict[str, Any] = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["meta"])
+    return stored
+
+
+def n_parameters(arrays: Mapping[str, np.ndarray]) -> int:
+    """Number of learned values."""
+    return sum(int(values.size) for values in arrays.values())
+
+
+def _little_endian(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))

@@ -1,0 +1,107 @@
+"""Command lines that start a worker: inside bubblewrap where it works, else as a plain process.
+
+Inside: no network, the system read-only, private /tmp, no home, no data folder, a clean environment, and no
+privileges. Only the interpreter, the harness and the decoder's own package can be read.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import harness
+
+Isolation = Literal["sandbox", "process"]
+
+WORKER_UID = "20001"
+TMP_BYTES = str(256 << 20)
+BOOT = "import sys; sys.path[:0] = sys.argv[2].split(':'); from harness.judge.worker import main; main()"
+
+
+@functools.cache
+def isolation() -> Isolation:
+    """`sandbox` if bubblewrap is installed and may be used on this machine."""
+    if not shutil.which("bwrap"):
+        return "process"
+    probe = subprocess.run([*_bwrap([]), sys.executable, "-I", "-c", "pass"], capture_output=True, check=False)
+    return "sandbox" if probe.returncode == 0 else "process"
+
+
+def why_no_sandbox() -> str:
+    """What keeps bubblewrap from working here, for the user; empty if nothing does."""
+    if isolation() == "sandbox":
+        return ""
+    if not shutil.which("bwrap"):
+        return "bubblewrap is not installed (Debian, Ubuntu: apt install bubblewrap)"
+    probe = subprocess.run([*_bwrap([]), sys.executable, "-I", "-c", "pass"], capture_output=True, check=False)
+    return f"bubblewrap cannot start here: {probe.stderr.decode(errors='replace').strip()}"
+
+
+def worker_command(descriptor: int, *, readable: Sequence[Path], limits: str, level: Isolation) -> list[str]:
+    """The command that starts a worker on an inherited socket.
+
+    Args:
+        descriptor: The worker's end of the socket.
+        readable: Packages or files of the decoder, beside the harness itself.
+        limits: JSON of `worker.Limits`.
+        level: How to isolate it.
+    """
+    roots = [Path(harness.__file__).parent, *readable]
+    import_path = ":".join(dict.fromkeys(str(root.parent) for root in roots))
+    python = [sys.executable, "-I", "-c", BOOT, str(descriptor), import_path, limits]
+    return [*_bwrap(roots), *python] if level == "sandbox" else python
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """The whole environment of a worker."""
+    numbers = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    fixed: Mapping[str, str] = {
+        "HOME": "/tmp",
+        "PATH": "/usr/bin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return {**fixed, **dict.fromkeys(numbers, str(threads))}
+
+
+def _bwrap(roots: Sequence[Path]) -> list[str]:
+    root_user = os.geteuid() == 0
+    args = ["bwrap", "--die-with-parent", "--new-session"]
+    if root_user:
+        args += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    else:
+        args += ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--uid", "65534"]
+    args += ["--proc", "/proc", "--dev", "/dev", "--size", TMP_BYTES, "--perms", "1777", "--tmpfs", "/tmp"]
+    visible = list(dict.fromkeys([*_system(), *_interpreter(), *roots]))
+    # Folders that bubblewrap makes on its own account can be entered but not listed, and imports list them.
+    for folder in sorted({parent for path in visible for parent in path.parents} - {Path("/"), Path("/tmp")}):
+        args += ["--perms", "0755", "--dir", str(folder)]
+    for path in visible:
+        args += ["--ro-bind", str(path), str(path)]
+    for link in (Path("/lib"), Path("/lib64"), Path("/bin")):
+        if link.is_symlink():
+            args += ["--symlink", str(link.readlink()), str(link)]
+    args += ["--chdir", "/tmp"]
+    # The uid is dropped inside: dropped outside, bubblewrap could not read an interpreter below a closed home.
+    return [*args, "setpriv", *_without_privileges()] if root_user else args
+
+
+def _system() -> list[Path]:
+    candidates = (Path("/usr"), Path("/lib"), Path("/lib64"), Path("/bin"))
+    return [path for path in candidates if path.is_dir() and not path.is_symlink()]
+
+
+def _interpreter() -> list[Path]:
+    named = [Path(sys.base_prefix), Path(sys.prefix), Path(sys.executable).resolve().parents[1]]
+    both = {path for name in named for path in (name.absolute(), name.resolve())}
+    return sorted(path for path in both if not path.is_relative_to("/usr"))
+
+
+def _without_privileges() -> list[str]:
+    uid = ["--reuid", WORKER_UID, "--regid", WORKER_UID, "--clear-groups"]
+    return [*uid, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]

@@ -1,0 +1,71 @@
+"""The loop: send one bin, wait for its answer, look at the clock. The next bin has not been sent yet."""
+
+import gc
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.judge import wire
+from harness.judge.host import Worker, WorkerFault, refuse_non_finite
+from harness.types import Inputs, SessionInfo
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What came back.
+
+    outputs: (n_bins, n_outputs) float32, all finite.
+    round_trip_ns: (n_bins,) int64, from just before a bin is sent to just after its answer is there.
+    """
+
+    outputs: np.ndarray
+    round_trip_ns: np.ndarray
+
+
+def stream(worker: Worker, inputs: Inputs, session: SessionInfo, *, step_limit_s: float) -> Streamed:
+    """Stream a recording through a worker, bin by bin, with a reset at every start.
+
+    Raises:
+        WorkerFault: With the bin, when an answer is missing, late, of the wrong size or not finite.
+    """
+    rows, starts = wire.flat_bins(inputs, session), inputs.starts.tolist()
+    n_bins, n_outputs = len(inputs), len(session.outputs)
+    tokens = os.urandom(8 * n_bins)
+    answers = bytearray(4 * n_outputs * n_bins)
+    round_trip_ns = np.zeros(n_bins, np.int64)
+    clock, width, size = time.perf_counter_ns, 4 * n_outputs, wire.HEADER + 4 * n_outputs
+    gc.collect()
+    gc.disable()
+    try:
+        for k in range(n_bins):
+            if starts[k]:
+                _reset(worker, session, at_bin=k)
+                channel = worker.streaming_channel()
+                send, receive = channel.send, channel.recv
+            token = tokens[8 * k : 8 * k + 8]
+            message = wire.message(wire.BIN, rows[k].tobytes(), token)
+            received: bytes | OSError
+            sent_ns = clock()
+            try:
+                send(message)
+                received = receive(wire.MAX_REPLY)
+            except OSError as error:
+                received = error
+            round_trip_ns[k] = clock() - sent_ns
+            if isinstance(received, OSError) or len(received) != size or received[8:16] != token or received[:1] != b"A":
+                raise worker.fault(received, step_limit_s, at_bin=k)
+            answers[width * k : width * (k + 1)] = received[16:]
+    finally:
+        gc.enable()
+    outputs = np.frombuffer(answers, "<f4").reshape(n_bins, n_outputs).astype(np.float32)
+    return Streamed(refuse_non_finite(outputs), round_trip_ns)
+
+
+def _reset(worker: Worker, session: SessionInfo, *, at_bin: int) -> None:
+    try:
+        worker.reset(session)
+    except WorkerFault as fault:
+        raise WorkerFault(fault.status, f"reset: {fault.reason}", at_bin) from None
+

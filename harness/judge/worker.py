@@ -1,0 +1,187 @@
+"""The worker: a fresh process that holds one decoder and does what the judge says, one message after the other.
+
+It lowers its own limits before any foreign code is imported. It knows no path of data and gets test bins one at a time.
+"""
+
+import dataclasses
+import json
+import mmap
+import os
+import resource
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.decoder import Decoder
+from harness.errors import HarnessError
+from harness.judge import artifact, wire
+from harness.registry import DecoderRef, construct
+from harness.types import SessionInfo
+
+MESSAGE_CHARACTERS = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a worker may take. Time is limited by the judge."""
+
+    memory_bytes: int
+    n_processes: int = 64
+    file_bytes: int = 1 << 30
+    n_descriptors: int = 256
+
+
+class WrongAnswer(HarnessError, ValueError):
+    """`step` returned something that is no answer."""
+
+
+def main() -> None:
+    """Entry point of the worker process: descriptor, import path and limits are its arguments."""
+    _lower_limits(Limits(**json.loads(sys.argv[3])))
+    serve(socket.socket(fileno=int(sys.argv[1])))
+
+
+def serve(channel: socket.socket) -> None:
+    """Answer messages until the judge hangs up; a fault is reported and ends the worker."""
+    try:
+        _Desk(channel).work()
+    except BaseException as error:
+        kind = _kind(error)
+        text = f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS]
+        told = {"status": kind, "error": text, "kind": type(error).__name__, "where": _where(error)}
+        channel.send(wire.message(wire.FAULT, wire.to_json(told)))
+        raise SystemExit(1) from None
+
+
+class _Desk:
+    """One decoder and the socket it is asked through."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.decoder: Decoder | None = None
+        self.layout: list[tuple[str, slice, tuple[int, ...]]] = []
+        self.n_outputs = 0
+
+    def work(self) -> None:
+        handlers = {wire.CONSTRUCT: self.construct, wire.FIT: self.fit, wire.RESTORE: self.restore}
+        handlers |= {wire.PREDICT: self.predict, wire.RESET: self.reset}
+        while True:
+            received, descriptors, _, _ = socket.recv_fds(self.channel, wire.MAX_REQUEST, 2)
+            if not received:
+                return
+            handlers[wire.letter_of(received)](json.loads(wire.body_of(received)), descriptors)
+            if wire.letter_of(received) == wire.RESET and not self.stream():
+                return
+
+    def answer(self, content: Any = None) -> None:
+        self.channel.send(wire.message(wire.ANSWER, wire.to_json(content)))
+
+    def construct(self, request: dict[str, Any], _: Sequence[int]) -> None:
+        decoder = construct(DecoderRef(**request["ref"]), request["settings"])
+        self.decoder = decoder
+        kind = type(decoder)
+        described = {"inputs": list(kind.inputs), "causal": kind.causal, "deterministic": kind.deterministic}
+        self.answer(described | {"parameters": decoder.parameters()})
+
+    def fit(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
+        """Fit on recordings read from the first descriptor; write the artefact to the second."""
+        decoder = self._constructed()
+        arrays = artifact.unpack(_read(descriptors[0]))
+        parts = [wire.recordings_from_arrays(arrays, request[part], part) for part in ("train", "validation")]
+        decoder.fit(*parts)
+        content = artifact.pack(decoder.state())
+        _write(descriptors[1], content)
+        self.answer(len(content))
+
+    def restore(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
+        sessions = [wire.session_from_dict(s) for s in request["sessions"]]
+        self._constructed().restore(artifact.unpack(_read(descriptors[0])), sessions)
+        self.answer()
+
+    def predict(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
+        """Decode the stream behind the first descriptor at once; write the outputs to the second."""
+        session = wire.session_from_dict(request)
+        inputs = wire.inputs_from_arrays(artifact.unpack(_read(descriptors[0])), session.bin_s)
+        outputs = np.asarray(self._constructed().predict(inputs, session), np.float32)
+        wanted = (len(inputs), len(session.outputs))
+        if outputs.shape != wanted:
+            raise WrongAnswer(f"predict returned shape {outputs.shape}; {wanted} is asked for")
+        _write(descriptors[1], artifact.pack({"outputs": outputs}))
+        self.answer()
+
+    def reset(self, request: dict[str, Any], _: Sequence[int]) -> None:
+        session = wire.session_from_dict(request)
+        self.session, self.layout, self.n_outputs = session, wire.bin_layout(session), len(session.outputs)
+        self._reset(session)
+
+    def _reset(self, session: SessionInfo) -> None:
+        self._constructed().reset(session)
+        self.answer()
+
+    def stream(self) -> bool:
+        """Answer bins until another kind of message comes; false when the judge hung up."""
+        receive, send, step = self.channel.recv, self.channel.send, self._constructed().step
+        layout, shape = self.layout, (self.n_outputs,)
+        # Small enough that no bin costs a fresh mapping of memory, large enough for a reset.
+        size = max(wire.MAX_REPLY, wire.HEADER + 4 * layout[-1][1].stop)
+        while True:
+            received = receive(size)
+            letter = received[:1]
+            if letter == wire.BIN:
+                values = np.frombuffer(received, "<f4", offset=wire.HEADER)
+                # A copy, so that the decoder owns what it is given and may keep or change it.
+                given = {name: values[where].reshape(dims).copy() for name, where, dims in layout}
+                outputs = np.asarray(step(given), "<f4")
+                if outputs.shape != shape:
+                    raise WrongAnswer(f"step returned shape {outputs.shape}; {shape} is asked for")
+                send(wire.ANSWER + bytes(7) + received[8 : wire.HEADER] + outputs.tobytes())
+            elif letter == wire.RESET:
+                self._reset(self.session)
+            else:
+                return False
+
+    def _constructed(self) -> Decoder:
+        if self.decoder is None:
+            raise WrongAnswer("the judge asked for a decoder before it named one")
+        return self.decoder
+
+
+def _read(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content[:]
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def _lower_limits(limits: Limits) -> None:
+    wanted = {
+        resource.RLIMIT_AS: limits.memory_bytes,
+        resource.RLIMIT_NPROC: limits.n_processes,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_NOFILE: limits.n_descriptors,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, value in wanted.items():
+        _, hard = resource.getrlimit(kind)
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, MemoryError) or "not enough memory" in str(error):
+        return "out-of-memory"
+    return "invalid-output" if isinstance(error, WrongAnswer) else "failed"
+
+
+def _where(error: BaseException) -> str:
+    """File name and line of the innermost frame."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"

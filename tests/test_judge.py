@@ -1,0 +1,109 @@
+"""The judge against decoders that behave and decoders that do not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import Inputs, Recording, SessionInfo, StreamInfo
+from harness.errors import DecoderError
+from harness.judge import artifact, cell, sandbox
+from harness.judge.profiles import load_profile
+from harness.registry import find
+
+HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
+N_BINS, N_UNITS = 1200, 20
+SESSION = SessionInfo("a-session", "a-monkey", {"spikes": StreamInfo(N_UNITS)}, 0.02, ("x", "y"))
+
+
+def recording() -> Recording:
+    counts = np.random.default_rng(0).poisson(0.5, (N_BINS, N_UNITS)).astype(np.float32)
+    starts = np.isin(np.arange(N_BINS), [0, 700])
+    return Recording(SESSION, Inputs({"spikes": counts}, starts, 0.02), counts[:, :2], np.ones(N_BINS, bool))
+
+
+def run(name: str, *, causal: bool = True, **settings: object) -> cell.Tested:
+    profile = load_profile("cpu-1")
+    strict = profile.model_copy(update={"limits": profile.limits.model_copy(update={"step_seconds": 1.5})})
+    candidate = cell.Candidate(find(f"{HOSTILE}:{name}"), settings, causal, strict)
+    r = recording()
+    return cell.test(candidate, cell.fit(candidate, [r], [r]), r.inputs, r.session)
+
+
+def test_a_streamed_linear_map_equals_the_product_of_matrices():
+    tested = run("SumOfCounts")
+    expected = recording().inputs.streams["spikes"].sum(axis=1)
+    assert tested.status == "ok"
+    np.testing.assert_allclose(tested.outputs, np.stack([expected, expected], axis=1))
+    assert tested.round_trip_ns.shape == (N_BINS,)
+    assert (tested.round_trip_ns > 0).all()
+
+
+def test_a_well_behaved_decoder_passes_the_audit():
+    findings = run("SumOfCounts").findings
+    assert set(findings) == {"restart_changes_nothing", "future_has_no_effect"}
+    assert all(finding.ok for finding in findings.values())
+
+
+@pytest.mark.parametrize(
+    "name, status, message",
+    [
+        ("Raises", "failed", "bin 499: ValueError: boom"),
+        ("Hangs", "timed-out", "bin 499: no answer within 1.5 s"),
+        ("Exits", "failed", "bin 499: the worker left with exit code 7"),
+        ("EatsMemory", "out-of-memory", "bin 499: MemoryError"),
+        ("Floods", "failed", "bin 499: printed more than"),
+        ("SaysNan", "invalid-output", "bin 499: the answer was [nan, nan]"),
+        ("TooWide", "invalid-output", "bin 499: WrongAnswer: step returned shape (3,); (2,)"),
+        ("SaysNothing", "invalid-output", "bin 499: WrongAnswer: step returned shape ()"),
+        ("FailsToFit", "failed", "fit: RuntimeError: no convergence"),
+        ("KeepsObjects", "failed", "state()['map_'] is object"),
+        ("AnswersEarly", "invalid-output", "no answer to this bin"),
+    ],
+)
+def test_a_decoder_that_misbehaves_costs_its_own_cell(name, status, message):
+    tested = run(name)
+    assert tested.status == status
+    assert message in tested.error
+    assert tested.outputs.size == 0
+
+
+@pytest.mark.skipif(sandbox.isolation() == "process", reason="bubblewrap does not work here: no process limit for root")
+def test_a_fork_bomb_meets_the_process_limit():
+    tested = run("Forks")
+    assert tested.status == "failed"
+    assert "Resource temporarily unavailable" in tested.error
+
+
+@pytest.mark.skipif(sandbox.isolation() == "process", reason="bubblewrap does not work here")
+def test_inside_the_sandbox_there_is_no_data_folder_and_no_network():
+    tested = run("LooksAround", look_for=str(Path(__file__)))
+    assert tested.status == "ok", tested.error
+    assert tested.isolation == "sandbox"
+    assert not tested.outputs.any()
+
+
+def test_without_a_sandbox_the_run_still_works_and_says_so(monkeypatch):
+    monkeypatch.setattr(sandbox, "isolation", lambda: "process")
+    tested = run("SumOfCounts")
+    assert (tested.status, tested.isolation) == ("ok", "process")
+
+
+def test_a_decoder_that_looks_ahead_is_predicted_at_once_and_never_timed():
+    tested = run("LooksAhead", causal=False)
+    expected = np.roll(recording().inputs.streams["spikes"].sum(axis=1), -1)
+    np.testing.assert_allclose(tested.outputs[:, 0], expected)
+    assert tested.round_trip_ns.size == 0
+
+
+def test_an_artefact_keeps_arrays_of_every_plain_kind():
+    arrays = {"a_": np.float64(3.5) * np.ones(()), "b_": np.arange(6, dtype=np.int16).reshape(2, 3), "c_": np.array([True])}
+    restored = artifact.unpack(artifact.pack(arrays, {"seed": 1}))
+    assert {name: values.tolist() for name, values in restored.items()} == {n: v.tolist() for n, v in arrays.items()}
+    assert artifact.meta(artifact.pack(arrays, {"seed": 1})) == {"seed": 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, (10**15).to_bytes(8, "little") + b"{}"])
+def test_bytes_that_are_no_artefact_are_refused(content):
+    with pytest.raises(DecoderError, match="no safetensors file"):
+        artifact.unpack(content)
