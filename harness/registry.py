@@ -145,40 +145,40 @@ def source_sha256(ref: DecoderRef) -> str:
 
 
 def _closure(ref: DecoderRef) -> set[Path]:
-    """Files reached from the decoder's file by imports inside its package, and its torch helper."""
+    """The decoder's file and all that it imports from its own package, and the harness's torch helper."""
     root = source_root(ref)
-    harness_root = Path(__file__).parent
-    bases = {root.stem if root.is_file() else root.name: root, "harness": harness_root}
+    torch_helper = Path(__file__).parent / "torch_decoder.py"
     start = root if root.is_file() else _module_file(ref.module, root)
     if start is None:
-        raise DecoderError(
-            f"decoder {ref.name!r}: module {ref.module!r} is not in {root}; install the plugin again"
-        )
+        raise DecoderError(f"decoder {ref.name!r}: module {ref.module!r} is not in {root}; install the plugin again")
     found: set[Path] = set()
     todo = [start]
     while todo:
         path = todo.pop()
         found.add(path)
-        for module in _imports(path):
-            top = module.partition(".")[0]
-            file = _module_file(module, bases[top]) if top in bases and bases[top].is_dir() else None
-            public = (
-                harness_root in (file or path).parents
-                and file is not None
-                and file.name != "torch_decoder.py"
-            )
-            if file and file not in found and not public:
+        for module in _imports(path, _package_of(path, root)):
+            file = torch_helper if module == "harness.torch_decoder" else None
+            if root.is_dir() and module.partition(".")[0] == root.name:
+                file = _module_file(module, root)
+            if file and file.is_file() and file not in found:
                 todo.append(file)
     return found
 
 
-def _imports(path: Path) -> Iterator[str]:
+def _imports(path: Path, package: str) -> Iterator[str]:
+    """Every module, or name of a module, that a file imports; relative ones resolved in `package`."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            outer = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            module = ".".join([*outer, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _package_of(path: Path, root: Path) -> str:
+    return ".".join(path.parent.relative_to(root.parent).parts) if root in path.parents else ""
 
 
 def _module_file(module: str, package: Path) -> Path | None:
