@@ -5,8 +5,8 @@ its right edge, and its target is the behaviour at that edge.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -97,6 +97,12 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def with_streams(self, names: Sequence[str]) -> "Recording":
+        """The same recording with only some of its input streams, in the given order."""
+        session = replace(self.session, streams={name: self.session.streams[name] for name in names})
+        inputs = replace(self.inputs, streams={name: self.inputs.streams[name] for name in names})
+        return replace(self, session=session, inputs=inputs)
 
 
 @dataclass(frozen=True)

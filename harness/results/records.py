@@ -32,11 +32,11 @@ class DecoderIdentity(Part):
 
 
 class Score(Part):
-    """A value with its 95 % bootstrap interval."""
+    """A value with its 95 % bootstrap interval; only the suite's first metric has one."""
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
 
 class Latency(Part):
@@ -53,7 +53,7 @@ class Latency(Part):
 class SessionResult(Part):
     """One recording's part of a run.
 
-    floor: The primary metric of the training mean, and of the test labels shifted by half the test set.
+    floor: The primary metric of the test labels shifted by half the test set.
     reference: The best reachable score that a simulated session states, by name; empty for real ones.
     """
 
@@ -139,10 +139,15 @@ def canonical(document: Any) -> bytes:
     ).encode()
 
 
+def sha256(content: bytes) -> str:
+    """Digest of a file's content, as records state it."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def record_id(record: Record) -> str:
     """SHA-256 of the canonical record without `id` and `signature`."""
     content = record.model_dump(mode="json", by_alias=True, exclude={"id", "signature"})
-    return hashlib.sha256(canonical(content)).hexdigest()
+    return sha256(canonical(content))
 
 
 def sealed(record: Record) -> Record:

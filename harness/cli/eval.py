@@ -1,0 +1,84 @@
+"""`harness eval`: evaluate decoders on a suite."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from harness.data.cache import Cache
+    from harness.data.suites import Suite
+    from harness.results.records import Record
+
+DECODER_FAILED = 3
+
+
+def command(
+    suite: Annotated[str, typer.Option(help="A suite's name, or a YAML file.")],
+    decoder: Annotated[list[str] | None, typer.Option(help="Name or path/to/file.py:Class; repeat it.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Hyper-parameter as field=value; repeat it.")] = None,
+    tier: Annotated[str, typer.Option(help="A tier of the suite; auto: mini if it can be had, else simulated.")] = "auto",
+    seed: Annotated[list[int] | None, typer.Option(help="Seeds instead of the suite's; repeat it.")] = None,
+    profile: Annotated[str, typer.Option(help="Hardware profile.")] = "cpu-1",
+    store: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
+    data_root: Annotated[Path | None, typer.Option(help="Folder of a suite's local files.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Fits at a time; 0: one per core.")] = 0,
+    fresh: Annotated[bool, typer.Option(help="Run again what is finished already.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print records as JSON lines.")] = False,
+) -> None:
+    """Fit, stream and score decoders; without --decoder, the suite's own set."""
+    from harness.cli.show import Progress, settings_from, show_records, workers_from
+    from harness.data.cache import default_cache
+    from harness.data.locate import locate
+    from harness.data.suites import load_suite
+    from harness.evaluate import Plan, evaluate
+    from harness.judge.profiles import load_profile
+    from harness.registry import find
+    from harness.results.store import Store
+
+    chosen, cache = load_suite(suite), default_cache()
+    settings = settings_from(set_ or [])
+    decoders = [find(name) for name in decoder or chosen.decoders]
+    tier = _tier(chosen, tier, cache, quiet=json_)
+    files = locate(chosen.in_tier(tier), cache, data_root=data_root)
+    records: list[Record] = []
+    for variant in chosen.variants():
+        plan = Plan(
+            suite=variant,
+            tier=tier,
+            files=files,
+            decoders=decoders,
+            profile=load_profile(profile),
+            store=Store(store),
+            settings=settings,
+            seeds=tuple(seed or ()),
+            n_workers=workers_from(workers),
+            fresh=fresh,
+        )
+        with Progress(variant.label) as progress:
+            records += evaluate(plan, progress)
+    show_records(records, as_json=json_, store=store)
+    if any(record.status != "ok" for record in records):
+        raise typer.Exit(DECODER_FAILED)
+
+
+def _tier(suite: "Suite", wanted: str, cache: "Cache", *, quiet: bool) -> str:
+    """Resolve `auto`: mini if it is cached or can be fetched, else simulated, saying so."""
+    from harness.data.download import missing, reachable
+
+    tiers = suite.tiers()
+    if wanted != "auto":
+        return wanted
+    if "mini" not in tiers:
+        return next(iter(tiers))
+    absent = missing(suite.in_tier("mini"), cache)
+    if not absent or "simulated" not in tiers or reachable(absent):
+        return "mini"
+    if not quiet:
+        typer.echo(
+            f"{len(absent)} of the {tiers['mini']} recordings of tier mini are not in the cache and their host cannot be "
+            f"reached, so this is the SIMULATED tier: good for a first look, never ranked with real recordings. "
+            f"To insist on real ones: --tier mini.",
+            err=True,
+        )
+    return "simulated"

@@ -1,0 +1,94 @@
+"""`harness list`: what there is."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class What(StrEnum):
+    """Kinds of things."""
+
+    suites = "suites"
+    decoders = "decoders"
+    sessions = "sessions"
+    profiles = "profiles"
+    tracks = "tracks"
+    results = "results"
+
+
+def command(
+    what: Annotated[What, typer.Argument(help="What to list.")],
+    suite: Annotated[str, typer.Option(help="For sessions: which suite.")] = "primate-reaching",
+    store: Annotated[Path, typer.Option(help="For results: which folder.")] = Path("results"),
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List suites, decoders, sessions, profiles, tracks or results."""
+    from harness.cli.show import show_rows
+
+    rows = {
+        What.suites: _suites,
+        What.decoders: _decoders,
+        What.sessions: lambda: _sessions(suite),
+        What.profiles: _profiles,
+        What.tracks: _tracks,
+        What.results: lambda: _results(store),
+    }[what]()
+    show_rows(rows, as_json=json_, nothing=f"no {what.value} here")
+
+
+def _suites() -> list[dict[str, str]]:
+    from harness.data.suites import known_suites, load_suite
+
+    suites = [load_suite(name) for name in known_suites()]
+    return [
+        {"suite": s.label, "title": s.title, "tiers": ", ".join(f"{t} ({n})" for t, n in s.tiers().items())}
+        for s in suites
+    ]
+
+
+def _decoders() -> list[dict[str, str]]:
+    from harness.registry import known
+
+    return [{"decoder": r.name, "entry point": r.entry_point, "version": r.version} for r in known().values()]
+
+
+def _sessions(suite: str) -> list[dict[str, str]]:
+    from harness.data.suites import load_suite
+
+    return [
+        {"session": s.id, "subject": s.subject, "group": s.group, "host": s.source.host, "tiers": ", ".join(s.tiers)}
+        for s in load_suite(suite).sessions
+    ]
+
+
+def _profiles() -> list[dict[str, str]]:
+    from harness.data.suites import shipped
+    from harness.judge.profiles import load_profile
+
+    profiles = [load_profile(path.stem) for path in sorted(shipped("profiles").glob("*.yaml"))]
+    return [{"profile": f"{p.name}@{p.version}", "description": p.description} for p in profiles]
+
+
+def _tracks() -> list[dict[str, str]]:
+    from harness.judge.budget import shipped_tracks
+
+    return [{"track": t.label, "description": t.description} for t in shipped_tracks()]
+
+
+def _results(store: Path) -> list[dict[str, str]]:
+    from harness.results.store import Store
+
+    return [
+        {
+            "id": r.id[:12],
+            "suite": r.suite,
+            "tier": r.tier,
+            "decoder": r.decoder.name,
+            "seed": str(r.seed),
+            "status": r.status,
+            r.metric: f"{r.scores[r.metric].value:.2f}" if r.scores else "",
+        }
+        for r in Store(store).records()
+    ]

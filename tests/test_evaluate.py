@@ -1,0 +1,153 @@
+"""Whole evaluations: what they leave, what they reuse, and what survives a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import write_tiny_suite
+
+from harness.data.cache import Cache
+from harness.data.locate import locate
+from harness.data.suites import load_suite
+from harness.errors import UsageError
+from harness.evaluate import Plan, evaluate
+from harness.judge import cell
+from harness.judge.profiles import load_profile
+from harness.registry import find
+from harness.results.cells import npz_to_arrays
+from harness.results.records import record_id, sha256
+from harness.results.store import Store, read_record
+
+HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
+
+
+class Quiet:
+    def total(self, n_jobs):
+        self.n_jobs = n_jobs
+
+    def done(self, what):
+        pass
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The environment in which commands find the tiny suite's sessions, written once."""
+    folder = tmp_path_factory.mktemp("tiny")
+    suite = load_suite(str(write_tiny_suite(folder)))
+    return suite, locate(suite.in_tier("simulated"), Cache(folder / "data")), folder
+
+
+@pytest.fixture
+def plan(data, tmp_path):
+    suite, files, _ = data
+    decoders = [find("train-mean"), find("wiener")]
+    return Plan(suite, "simulated", files, decoders, load_profile("cpu-1"), Store(tmp_path / "results"))
+
+
+def harness(*arguments: object, data: tuple) -> subprocess.Popen:
+    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+    environment = {**os.environ, "NEURAL_DECODER_DATA": str(data[2] / "data")}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+
+
+def test_a_record_holds_a_whole_run(plan):
+    floor, wiener = evaluate(plan, Quiet())
+    assert [s.session for s in wiener.sessions] == ["tiny-0", "tiny-1"]
+    assert wiener.simulated
+    assert wiener.status == "ok"
+    assert wiener.scores["r2"].value > 0.2 > floor.scores["r2"].value
+    assert wiener.scores["r2"].low < wiener.scores["r2"].value < wiener.scores["r2"].high
+    assert wiener.latency_ms.n == sum(len(v) for k, v in predictions(plan, wiener).items() if k.endswith("outputs"))
+    assert wiener.tracks["causal@1"].ok
+    assert record_id(wiener) == wiener.id
+
+
+def predictions(plan, record):
+    return npz_to_arrays(plan.store.predictions(record))
+
+
+def test_a_record_pins_its_predictions_and_artefact_by_hash(plan):
+    record = evaluate(plan, Quiet())[1]
+    assert sha256(plan.store.predictions(record).read_bytes()) == record.predictions_sha256
+    assert sha256(plan.store.artifact(record).read_bytes()) == record.artifact_sha256
+    assert read_record(plan.store.record_path(record)) == record
+
+
+def test_finished_work_is_never_run_twice(plan, monkeypatch):
+    first = evaluate(plan, Quiet())
+    monkeypatch.setattr(cell, "fit", None)
+    monkeypatch.setattr(cell, "test", None)
+    assert evaluate(plan, Quiet()) == first
+
+
+def test_a_hyper_parameter_makes_another_cell(plan):
+    decoders = [find("wiener")]
+    runs = [Plan(**{**vars(plan), "decoders": decoders, "settings": s}) for s in ({}, {"history_s": "0.1"})]
+    records = [evaluate(run, Quiet())[0] for run in runs]
+    assert records[0].sessions[0].cell != records[1].sessions[0].cell
+    assert records[1].decoder.parameters["history_s"] == 0.1
+
+
+def test_a_failing_decoder_has_a_record_and_the_others_go_on(plan):
+    decoders = [find(f"{HOSTILE}:Raises"), find("train-mean")]
+    bad, good = evaluate(Plan(**{**vars(plan), "decoders": decoders}), Quiet())
+    assert (bad.status, good.status) == ("failed", "ok")
+    assert "tiny-0: bin 499: ValueError: boom" in bad.error
+    assert bad.scores == {}
+    assert not bad.tracks["offline@1"].ok
+
+
+def test_a_decoder_that_wants_another_stream_is_told_what_the_suite_gives(plan, tmp_path):
+    source = HOSTILE.read_text().replace('inputs = ("spikes",)', 'inputs = ("lfp",)')
+    (tmp_path / "other.py").write_text(source)
+    with pytest.raises(UsageError, match="reads lfp; suite tiny@1 gives spikes"):
+        evaluate(Plan(**{**vars(plan), "decoders": [find(f"{tmp_path}/other.py:SumOfCounts")]}), Quiet())
+
+
+def finished(store: Path) -> dict[str, int]:
+    """Every finished fit and cell, with the time at which it appeared."""
+    return {str(p): p.stat().st_mtime_ns for kind in ("fits", "cells") for p in (store / kind).glob("*/*/*.json")}
+
+
+def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(data, tmp_path):
+    arguments = ("eval", "--suite", data[2] / "tiny.yaml", "--workers", 1, "--json", "--store")
+    process = harness(*arguments, tmp_path / "killed", data=data)
+    until = time.monotonic() + 60
+    while not finished(tmp_path / "killed") and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = finished(tmp_path / "killed")
+    assert 0 < len(before) < 8
+    resumed, whole = (harness(*arguments, tmp_path / name, data=data) for name in ("killed", "whole"))
+    assert results(resumed) == results(whole)
+    after = finished(tmp_path / "killed")
+    assert {path: after[path] for path in before} == before
+    assert len(after) == 8
+
+
+def results(process: subprocess.Popen) -> list[tuple]:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    records = [json.loads(line) for line in out.splitlines()]
+    return [(r["decoder"]["name"], r["scores"], r["sessions"][0]["scores"], r["artifact_sha256"]) for r in records]
+
+
+def test_two_runs_at_once_lose_nothing(data, tmp_path):
+    arguments = ("eval", "--suite", data[2] / "tiny.yaml", "--json", "--store", tmp_path)
+    first, second = (harness(*arguments, data=data) for _ in range(2))
+    assert results(first) == results(second)
+    assert len(finished(tmp_path)) == 8
+
+
+def test_a_failed_decoder_gives_exit_code_3(data, tmp_path):
+    process = harness("eval", "--suite", data[2] / "tiny.yaml", "--decoder", f"{HOSTILE}:Raises", "--store", tmp_path, data=data)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "boom" in out + err
+    assert "Traceback" not in err

@@ -1,0 +1,32 @@
+"""A suite of two short simulated sessions, for tests of whole evaluations."""
+
+from pathlib import Path
+
+TINY = """
+name: tiny
+version: 1
+title: Two short simulated sessions
+task: {inputs: [spikes], target: velocity, bin_s: 0.02}
+metrics: [r2, pearson]
+seeds: [1, 2]
+decoders: [train-mean, wiener]
+layouts:
+  simulated:
+    spikes: {units: units}
+    targets:
+      velocity: {path: processing/behavior/Position/cursor_pos, outputs: [x, y], derive: difference}
+splits:
+  time: {kind: time, fractions: [0.6, 0.2, 0.2], gap_s: 0.5}
+sessions:
+  - {id: tiny-0, subject: t, group: simulated, layout: simulated, split: time, tiers: [simulated],
+     source: {host: simulated, parameters: {subject_seed: 1, session: 0, minutes: 1.0, n_units: 12}}}
+  - {id: tiny-1, subject: t, group: simulated, layout: simulated, split: time, tiers: [simulated],
+     source: {host: simulated, parameters: {subject_seed: 1, session: 1, minutes: 1.0, n_units: 12}}}
+"""
+
+
+def write_tiny_suite(folder: Path) -> Path:
+    """Write the suite into a folder; return its path."""
+    path = folder / "tiny.yaml"
+    path.write_text(TINY)
+    return path
