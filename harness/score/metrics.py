@@ -1,0 +1,182 @@
+"""Regression metrics, each written once, on sums over bins.
+
+Every metric is a formula on sums of a few per-bin terms. The sums of a whole session give its score; the sums of
+resampled blocks give the score of a bootstrap draw (`harness.score.stats`), by the same formula.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.errors import UsageError
+
+# Sums of squares carry a relative rounding error far below this; a variation beneath it is no variation.
+_CONSTANT = 1e-12
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score as a formula on sums over bins.
+
+    unit: "1" for a pure number, "target" for the unit of the target.
+    terms: (y_true, y_pred), both (n_bins, n_outputs) -> (n_bins, ...) float64: what each bin adds.
+    value: Sums of those terms over bins, (..., <shape of one bin's terms>) -> (...) scores, NaN where undefined.
+    """
+
+    name: str
+    higher_is_better: bool
+    unit: str
+    terms: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    value: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
+        """The score of all given bins.
+
+        Raises:
+            UsageError: If the shapes differ, are not (n_bins, n_outputs), or a value is not finite.
+        """
+        return float(self.value(self.terms(y_true, y_pred).sum(axis=0)))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over bins, per output: each (..., n_outputs) float64.
+
+    `y` and `p` are target and prediction, each shifted by one constant per output: no variation or correlation sees
+    the shift, and the sums of squares stay accurate. `ee` is the squared error of the unshifted values, kept apart
+    because yy - 2 yp + pp loses all its digits for a good prediction.
+    """
+
+    n: np.ndarray
+    y: np.ndarray
+    p: np.ndarray
+    yy: np.ndarray
+    pp: np.ndarray
+    yp: np.ndarray
+    ee: np.ndarray
+
+    @property
+    def variation_y(self) -> np.ndarray:
+        """Sum of squares of the target about its mean; NaN if it is constant."""
+        return _about_mean(self.yy, self.y, self.n)
+
+    @property
+    def variation_p(self) -> np.ndarray:
+        """Sum of squares of the prediction about its mean; NaN if it is constant."""
+        return _about_mean(self.pp, self.p, self.n)
+
+
+def moment_terms(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """What each bin adds to `Moments`: (n_bins, n_outputs, 7), in the order of its fields."""
+    y_true, y_pred = _checked(y_true, y_pred)
+    y, p = y_true - y_true.mean(axis=0), y_pred - y_pred.mean(axis=0)
+    return np.stack([np.ones_like(y), y, p, y * y, p * p, y * p, (y_true - y_pred) ** 2], axis=-1)
+
+
+def r2(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Coefficient of determination, the mean over outputs of 1 - SSE/SST.
+
+    y_true, y_pred: (n_bins, n_outputs), same unit. SST is about the mean of the given bins. 1 is perfect, 0 equals
+    that mean, no lower bound; NaN if any output of y_true is constant.
+    """
+    return METRICS["r2"](y_true, y_pred)
+
+
+def r2_weighted(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Coefficient of determination with outputs weighted by their variance: 1 - sum SSE / sum SST.
+
+    y_true, y_pred: (n_bins, n_outputs), same unit for all outputs. NaN if all outputs of y_true are constant.
+    """
+    return METRICS["r2_weighted"](y_true, y_pred)
+
+
+def pearson(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Pearson correlation, the mean over outputs.
+
+    y_true, y_pred: (n_bins, n_outputs). NaN if any output of y_true or y_pred is constant.
+    """
+    return METRICS["pearson"](y_true, y_pred)
+
+
+def rmse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Root of the mean squared error of each output, then the mean over outputs, in the unit of the target.
+
+    y_true, y_pred: (n_bins, n_outputs), same unit.
+    """
+    return METRICS["rmse"](y_true, y_pred)
+
+
+def metric(name: str) -> Metric:
+    """Look a metric up.
+
+    Raises:
+        UsageError: If there is none of that name.
+    """
+    try:
+        return METRICS[name]
+    except KeyError:
+        raise UsageError(f"unknown metric {name!r}; use one of: {', '.join(METRICS)}") from None
+
+
+def _r2(sums: np.ndarray) -> np.ndarray:
+    m = _moments(sums)
+    return np.asarray(np.mean(1 - m.ee / m.variation_y, axis=-1))
+
+
+def _r2_weighted(sums: np.ndarray) -> np.ndarray:
+    m = _moments(sums)
+    variation = np.nansum(m.variation_y, axis=-1)
+    return np.asarray(1 - np.sum(m.ee, axis=-1) / np.where(variation > 0, variation, np.nan))
+
+
+def _pearson(sums: np.ndarray) -> np.ndarray:
+    m = _moments(sums)
+    covariation = m.yp - m.y * m.p / m.n
+    r = covariation / np.sqrt(m.variation_y * m.variation_p)
+    return np.asarray(np.mean(np.clip(r, -1, 1), axis=-1))
+
+
+def _rmse(sums: np.ndarray) -> np.ndarray:
+    m = _moments(sums)
+    return np.asarray(np.mean(np.sqrt(m.ee / m.n), axis=-1))
+
+
+def _moments(sums: np.ndarray) -> Moments:
+    n, *others = np.moveaxis(sums, -1, 0)
+    # No bins at all (a draw of unscored blocks): undefined, not a division by zero.
+    return Moments(np.where(n > 0, n, np.nan), *others)
+
+
+def _about_mean(squares: np.ndarray, total: np.ndarray, n: np.ndarray) -> np.ndarray:
+    variation = squares - total * total / n
+    return np.where(variation > _CONSTANT * squares, variation, np.nan)
+
+
+def _checked(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    shapes = np.shape(y_true), np.shape(y_pred)
+    if shapes[0] != shapes[1] or len(shapes[0]) != 2 or 0 in shapes[0]:
+        raise UsageError(
+            f"a metric got y_true of shape {shapes[0]} and y_pred of shape {shapes[1]}; "
+            f"give both as (n_bins, n_outputs) with the same, non-zero numbers"
+        )
+    for name, values in (("y_true", y_true), ("y_pred", y_pred)):
+        bad = np.argwhere(~np.isfinite(values))
+        if bad.size:
+            k, i = bad[0].tolist()
+            raise UsageError(
+                f"a metric got {values[k, i]} at bin {k}, output {i} of {name} and {len(bad) - 1} more such "
+                f"values; give scored bins only, all of them finite"
+            )
+    return np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
+
+
+METRICS: Mapping[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric("r2", True, "1", moment_terms, _r2),
+        Metric("r2_weighted", True, "1", moment_terms, _r2_weighted),
+        Metric("pearson", True, "1", moment_terms, _pearson),
+        Metric("rmse", False, "target", moment_terms, _rmse),
+    )
+}
