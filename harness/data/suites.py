@@ -8,28 +8,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
 
+from harness.data.protocol import Layout as Layout
+from harness.data.protocol import Model as Model
+from harness.data.protocol import Split as Split
+from harness.data.protocol import Task as Task
+from harness.data.protocol import TrialSplit
 from harness.errors import UsageError
 
-PINNED_TIERS = ("mini", "core", "full", "neurobench", "falcon", "local")
+PINNED_TIERS = ("mini", "core", "full", "neurobench", "falcon", "falcon-minival", "xl")
+"""Tiers of remote recordings; a row enters one only with a digest."""
+
 SUFFIX = ".yaml"
 
 M = TypeVar("M", bound=BaseModel)
-
-
-class Model(BaseModel):
-    """Strict and frozen: a typo in a suite is an error, not a default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Dandi(Model):
@@ -80,95 +73,12 @@ class Simulated(Model):
 Source = Annotated[Dandi | Zenodo | File | Simulated, Field(discriminator="host")]
 
 
-class SpikesAt(Model):
-    """Where the spikes are: `units` is a Units table (spike times), `counts` a TimeSeries (n_bins, n_units)."""
-
-    units: str | None = None
-    counts: str | None = None
-    clock_hz: PositiveInt = 30_000
-
-    @model_validator(mode="after")
-    def one_of_both(self) -> "SpikesAt":
-        if (self.units is None) == (self.counts is None):
-            raise ValueError("give either `units` (spike times) or `counts` (binned), not both")
-        return self
-
-
-class TargetAt(Model):
-    """Where a behaviour is, and how it becomes a target.
-
-    as_is: the value at t_k + lag, linearly interpolated.
-    difference: backward difference of the linearly interpolated position over one bin, per second.
-    """
-
-    path: str
-    outputs: tuple[str, ...]
-    derive: Literal["as_is", "difference"] = "as_is"
-    columns: tuple[int, ...] | None = None
-
-
-class Layout(Model):
-    """Where things are in the NWB files of one family; object paths below the file's root."""
-
-    spikes: SpikesAt | None = None
-    targets: Mapping[str, TargetAt]
-    trials: str | None = None
-
-
-class TimeSplit(Model):
-    """Contiguous parts in time; `gap_s` of bins is dropped on each side of a boundary."""
-
-    kind: Literal["time"] = "time"
-    fractions: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-    gap_s: float = 1.0
-
-
-class Window(Model):
-    """The scored stretch of a trial: from a trial column plus an offset to another."""
-
-    start: str = "start_time"
-    start_offset_s: float = 0.0
-    stop: str = "stop_time"
-    stop_offset_s: float = 0.0
-
-
-class TrialSplit(Model):
-    """Parts made of whole trials.
-
-    keep: column -> allowed values; other trials are in no part.
-    column: a trial column that names the part, with `train` and `test` values; validation is then the last
-        `validation_fraction` of the train trials. Without it, kept trials are cut by `fractions` in time order.
-    context_s: unscored bins before each test, validation or train stretch through which state may run.
-    """
-
-    kind: Literal["trials"]
-    window: Window = Window()
-    keep: Mapping[str, tuple[str | int | float | bool, ...]] = {}
-    column: str | None = None
-    train: tuple[str, ...] = ("train",)
-    test: tuple[str, ...] = ("val",)
-    validation_fraction: float = 0.2
-    fractions: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.7, 0.1, 0.2)
-    gap_s: float = 0.0
-    context_s: float = 1.0
-
-
-Split = Annotated[TimeSplit | TrialSplit, Field(discriminator="kind")]
-
-
-class Task(Model):
-    """What is decoded from what."""
-
-    inputs: tuple[str, ...]
-    privileged: tuple[str, ...] = ()
-    target: str
-    kind: Literal["regression", "classification"] = "regression"
-    bin_s: PositiveFloat
-    lag_s: float = 0.0
-
-
 class Session(Model):
-    """One recording. `tasks` are the names of the suite's tasks that it serves."""
+    """One recording.
+
+    tasks: The further tasks that it serves, and the main task's target if it serves that too; by default the main
+        task alone.
+    """
 
     id: str
     subject: str
@@ -212,11 +122,18 @@ class Suite(Model):
                 raise ValueError(f"session {s.id!r} is listed twice")
             seen.add(s.id)
             if s.layout not in self.layouts:
-                raise ValueError(
-                    f"session {s.id!r}: layout {s.layout!r} is none of {', '.join(self.layouts)}"
-                )
+                raise ValueError(f"session {s.id!r}: layout {s.layout!r} is none of {', '.join(self.layouts)}")
             if s.split not in self.splits:
                 raise ValueError(f"session {s.id!r}: split {s.split!r} is none of {', '.join(self.splits)}")
+            if isinstance(self.splits[s.split], TrialSplit) and not self.layouts[s.layout].trials:
+                raise ValueError(f"session {s.id!r}: split {s.split!r} needs `trials` in layout {s.layout!r}")
+            if unknown := set(s.tasks) - {self.task.target, *self.further_tasks}:
+                known = ", ".join((self.task.target, *self.further_tasks))
+                raise ValueError(f"session {s.id!r}: task {min(unknown)!r} is none of {known}")
+            if isinstance(s.source, Dandi | Zenodo) and not (s.source.sha256 or getattr(s.source, "md5", None)):
+                scored = [t for t in s.tiers if t in PINNED_TIERS]
+                if scored:
+                    raise ValueError(f"session {s.id!r} has no digest, so it cannot be in tier {scored[0]!r}")
         return self
 
     def tiers(self) -> dict[str, int]:
@@ -225,7 +142,7 @@ class Suite(Model):
         return {name: sum(name in s.tiers for s in self.sessions) for name in names}
 
     def in_tier(self, tier: str) -> tuple[Session, ...]:
-        """The sessions of a tier that serve the suite's task.
+        """The sessions of a tier, whichever of the suite's tasks they serve.
 
         Raises:
             UsageError: If the suite has no such tier.
@@ -234,20 +151,28 @@ class Suite(Model):
             raise UsageError(f"suite {self.label} has no tier {tier!r}; it has: {', '.join(self.tiers())}")
         return tuple(s for s in self.sessions if tier in s.tiers)
 
-    def variants(self) -> tuple["Suite", ...]:
-        """This suite and, for each further task, the same suite narrowed to it, named `suite/task`."""
-        main = self.model_copy(update={"further_tasks": {}})
-        further = (
-            main.model_copy(
+    def variants(self, tier: str | None = None) -> tuple["Suite", ...]:
+        """One suite per task, each with the sessions that serve it: the main one, then `suite/task`.
+
+        Args:
+            tier: Leave out the tasks that no session of this tier serves.
+        """
+        main = self.task.target
+        tasks = {self.name: (self.task, main)} | {
+            f"{self.name}/{name}": (task, name) for name, task in self.further_tasks.items()
+        }
+        narrowed = (
+            self.model_copy(
                 update={
-                    "name": f"{self.name}/{name}",
+                    "name": label,
                     "task": task,
-                    "sessions": tuple(s for s in self.sessions if name in s.tasks),
+                    "further_tasks": {},
+                    "sessions": tuple(s for s in self.sessions if name in (s.tasks or (main,))),
                 }
             )
-            for name, task in self.further_tasks.items()
+            for label, (task, name) in tasks.items()
         )
-        return (main, *further)
+        return tuple(s for s in narrowed if tier is None or tier in s.tiers())
 
     def protocol_sha256(self, session: Session) -> str:
         """Hash of all that decides what `session` means in this suite, apart from its file's content."""
@@ -302,6 +227,4 @@ def read_model(path: Path, model: type[M]) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{path}: {where or 'file'}: {first['msg']} (given: {str(first['input'])[:80]!r})"
-        ) from None
+        raise UsageError(f"{path}: {where or 'file'}: {first['msg']} (given: {str(first['input'])[:80]!r})") from None

@@ -1,0 +1,52 @@
+"""What a recording's file holds, checked, in seconds and physical units, before it is cut into bins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SpikeTrains:
+    """Spike times of all units, one unit after the other.
+
+    times_s: (n_spikes,) float64, never negative; in each unit they go forward.
+    units: (n_spikes,) int64, 0 .. n_units - 1, going up.
+    names: One per unit, silent ones too: the area, where the file knows it, and the unit's id.
+    intervals_s: (n_intervals, 2) float64 when units were observed, joined over units, in order and apart; None if the
+        file does not say.
+    """
+
+    times_s: np.ndarray
+    units: np.ndarray
+    names: tuple[str, ...]
+    intervals_s: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """A sampled signal.
+
+    values: (n_samples, n_channels) float64 in `unit`, NaN where not measured.
+    times_s: (n_samples,) float64, going up.
+    period_s: Nominal time between two samples.
+    """
+
+    values: np.ndarray
+    times_s: np.ndarray
+    period_s: float
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The parts of one file that a task needs.
+
+    trials: Column -> (n_trials, ...) values; of a ragged column, an object array of arrays.
+    """
+
+    target: Series
+    spikes: SpikeTrains | None = None
+    counts: Series | None = None
+    trials: Mapping[str, np.ndarray] = field(default_factory=dict)
+    identifier: str = ""

@@ -1,0 +1,55 @@
+"""Reading a recording from an NWB file: only what a task needs, everything checked."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from harness.data.contents import Contents
+from harness.data.nwb_file import NwbFile, open_nwb, text
+from harness.data.nwb_series import read_counts, read_target
+from harness.data.nwb_tables import read_spikes, read_trials
+from harness.data.protocol import Layout
+from harness.errors import BadData, UsageError
+
+
+def read_contents(path: Path, layout: Layout, target: str, *, trial_columns: Collection[str] | None = None) -> Contents:
+    """Read spikes or counts, one behaviour and the trials from a file.
+
+    Args:
+        path: The file.
+        layout: Where things are in it.
+        target: Which of the layout's targets.
+        trial_columns: Columns of the trials table to read, none of it if empty; by default all.
+
+    Raises:
+        UsageError: If the layout has no such target.
+        BadData: If the file lacks something, is damaged, or holds what cannot be true; the message names the file,
+            the object and what is there.
+        MissingData: If there is no such file.
+    """
+    if layout.format != "nwb":
+        raise BadData(
+            f"{path} is a {layout.format} file (v7.3), which this version can fetch and check but not read; "
+            f"choose a tier or sessions of NWB files"
+        )
+    if target not in layout.targets:
+        raise UsageError(f"the layout has no target {target!r}; it has: {', '.join(layout.targets)}")
+    with open_nwb(path) as nwb:
+        at = layout.spikes
+        return Contents(
+            target=read_target(nwb, layout.targets[target]),
+            spikes=read_spikes(nwb, at.units) if at and at.units else None,
+            counts=read_counts(nwb, at.counts) if at and at.counts else None,
+            trials=_trials(nwb, layout, trial_columns),
+            identifier=_identifier(nwb),
+        )
+
+
+def _trials(nwb: NwbFile, layout: Layout, columns: Collection[str] | None) -> dict[str, np.ndarray]:
+    wanted = columns is None or len(columns)
+    return read_trials(nwb, layout.trials, columns) if layout.trials and wanted else {}
+
+
+def _identifier(nwb: NwbFile) -> str:
+    return text(nwb.dataset("identifier")[()]) if nwb.has("identifier") else ""

@@ -1,0 +1,115 @@
+"""TimeSeries objects: values in physical units, with the times of their samples."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from harness.data.contents import Series
+from harness.data.nwb_file import NwbFile, text
+from harness.data.protocol import TargetAt
+
+Clock = Literal["nwb", "falcon-h1"]
+
+
+def read_target(nwb: NwbFile, at: TargetAt) -> Series:
+    """Read a behaviour: one series or several of one channel, NaN where its mask is 0."""
+    if at.members is None:
+        series = read_series(nwb, at.path, columns=at.columns, clock=at.clock)
+    else:
+        series = _side_by_side(nwb, [f"{at.path}/{name}" for name in at.members], clock=at.clock)
+    if series.values.shape[1] != len(at.outputs):
+        outputs = ", ".join(at.outputs)
+        raise nwb.bad(at.path, f"has {series.values.shape[1]} columns for the outputs {outputs}")
+    return _masked(nwb, series, at.mask) if at.mask else series
+
+
+def read_counts(nwb: NwbFile, where: str) -> Series:
+    """Read binned spike counts.
+
+    Raises:
+        BadData: If a count is negative or no whole number.
+    """
+    series = read_series(nwb, where)
+    counts = series.values
+    wrong = np.argwhere(~((counts >= 0) & (counts < np.inf) & (counts == np.rint(counts))))
+    if wrong.size:
+        i, unit = wrong[0]
+        raise nwb.bad(f"{where}/data", f"has {counts[i, unit]} in row {i}, column {unit}: no spike count")
+    return series
+
+
+def read_series(nwb: NwbFile, where: str, *, columns: Sequence[int] | None = None, clock: Clock = "nwb") -> Series:
+    """Read one TimeSeries: data times `conversion` (and `channel_conversion`) plus `offset`.
+
+    Raises:
+        BadData: If data and timestamps differ in length, or the timestamps do not go up.
+    """
+    data = f"{where}/data"
+    values = nwb.columns(data, columns).astype(np.float64, copy=False)
+    scale: float | np.ndarray = nwb.number(data, "conversion", 1.0)
+    if nwb.has(f"{where}/channel_conversion"):
+        per_channel = nwb.numbers(f"{where}/channel_conversion")
+        if per_channel.shape[0] != nwb.dataset(data).shape[-1]:
+            raise nwb.bad(f"{where}/channel_conversion", f"has {per_channel.shape[0]} channels, not as many as data")
+        scale = scale * (per_channel if columns is None else per_channel[list(columns)])
+    offset = nwb.number(data, "offset", 0.0) if clock == "nwb" else 0.0
+    if np.any(scale != 1.0):
+        values *= scale
+    if offset:
+        values += offset
+    times_s, period_s = _times(nwb, where, len(values), clock)
+    return Series(values, times_s, period_s, text(nwb.dataset(data).attrs.get("unit", "")))
+
+
+def _times(nwb: NwbFile, where: str, n_samples: int, clock: Clock) -> tuple[np.ndarray, float]:
+    """((n_samples,) seconds, nominal period)."""
+    if nwb.has(f"{where}/timestamps"):
+        return _timestamps(nwb, f"{where}/timestamps", n_samples)
+    starting = f"{where}/starting_time"
+    if not nwb.has(starting):
+        raise nwb.bad(where, f"has neither timestamps nor starting_time: it holds {', '.join(nwb.group(where))}")
+    rate = nwb.number(starting, "rate")
+    if rate <= 0:
+        raise nwb.bad(starting, f"has rate {rate}, where a positive number belongs")
+    first_s = float(nwb.numbers(starting, ndim=(0, 1)).reshape(-1)[0])
+    if clock == "falcon-h1":
+        if rate >= 1:
+            raise nwb.bad(starting, f"has rate {rate}: no sample period in seconds, as the layout's clock expects")
+        rate, first_s = 1 / rate, nwb.number(f"{where}/data", "offset", 0.0)
+    if not np.isfinite(first_s):
+        raise nwb.bad(starting, f"is {first_s}")
+    times_s = np.arange(n_samples, dtype=np.float64)
+    times_s /= rate
+    times_s += first_s
+    return times_s, 1 / rate
+
+
+def _timestamps(nwb: NwbFile, where: str, n_samples: int) -> tuple[np.ndarray, float]:
+    times_s = nwb.numbers(where).astype(np.float64, copy=False)
+    if len(times_s) != n_samples:
+        raise nwb.bad(where, f"has {len(times_s)} entries, but data has {n_samples}")
+    steps_s = np.diff(times_s)
+    wrong = np.flatnonzero(~(steps_s > 0))
+    if wrong.size:
+        i = int(wrong[0])
+        raise nwb.bad(where, f"does not go up: entry {i + 1} is {times_s[i + 1]} s after entry {i} at {times_s[i]} s")
+    if not np.all(np.isfinite(times_s[[0, -1]] if n_samples else times_s)):
+        raise nwb.bad(where, "is not finite")
+    return times_s, float(np.median(steps_s)) if steps_s.size else 0.0
+
+
+def _side_by_side(nwb: NwbFile, paths: Sequence[str], *, clock: Clock) -> Series:
+    first, *others = (read_series(nwb, path, clock=clock) for path in paths)
+    for path, other in zip(paths[1:], others, strict=True):
+        if not np.array_equal(other.times_s, first.times_s):
+            raise nwb.bad(path, f"is not sampled at the times of {paths[0]!r}")
+    return replace(first, values=np.hstack([first.values, *(other.values for other in others)]))
+
+
+def _masked(nwb: NwbFile, series: Series, mask: str) -> Series:
+    measured = nwb.columns(f"{mask}/data", None)[:, 0] != 0
+    if len(measured) != len(series.values):
+        raise nwb.bad(mask, f"has {len(measured)} entries, but the behaviour has {len(series.values)}")
+    return replace(series, values=np.where(measured[:, None], series.values, np.nan))

@@ -1,0 +1,152 @@
+"""The shipped suites: what they hold, that they can be made again, and what a suite refuses."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.data.suites import PINNED_TIERS, Dandi, Simulated, Suite, Zenodo, load_suite, shipped
+from harness.errors import UsageError
+
+ROOT = Path(__file__).parents[1]
+MANIFEST = ROOT.parent / "shared" / "manifests" / "primate-reaching.json"
+tool = runpy.run_path(str(ROOT / "tools" / "suite_from_manifest.py"))
+with_manifest = pytest.mark.skipif(not MANIFEST.is_file(), reason="the manifests are not beside the repository")
+
+
+@pytest.fixture(scope="module")
+def reaching():
+    return load_suite("primate-reaching")
+
+
+def minimal(**changes):
+    """A suite of one session, as YAML would give it."""
+    source = {"host": "zenodo", "record": "1", "path": "a.nwb", "url": "u", "licence": "CC-BY-4.0"}
+    session = {
+        "id": "a",
+        "subject": "A",
+        "group": "g",
+        "layout": "l",
+        "split": "x",
+        "tiers": ["extra"],
+        "source": source,
+    }
+    target = {"path": "p", "outputs": ["x"]}
+    return {
+        "name": "tiny",
+        "version": 1,
+        "title": "t",
+        "task": {"inputs": ["spikes"], "target": "velocity", "bin_s": 0.02},
+        "metrics": ["r2"],
+        "decoders": ["wiener"],
+        "layouts": {"l": {"spikes": {"units": "units"}, "targets": {"velocity": target}}},
+        "splits": {"x": {"kind": "time", "fractions": [0.7, 0.1, 0.2]}},
+        "sessions": [session | {"source": source} | changes.pop("session", {})],
+    } | changes
+
+
+@with_manifest
+def test_the_shipped_suite_is_what_the_tool_makes_of_the_manifest():
+    made = tool["suite_text"](json.loads(MANIFEST.read_bytes()))
+    assert (shipped("suites") / "primate-reaching.yaml").read_text() == made
+
+
+@with_manifest
+def test_every_row_with_behaviour_is_there_with_its_own_pins(reaching):
+    rows = [r for r in json.loads(MANIFEST.read_bytes())["sessions"] if not r["role"].startswith("no-behaviour")]
+    remote = {s.source.path: s.source for s in reaching.sessions if not isinstance(s.source, Simulated)}
+    assert len(remote) == len(rows) == 271
+    for row in rows:
+        source = remote[row["path"]]
+        assert (source.size, source.sha256) == (row["size"], row["sha256"])
+        assert getattr(source, "md5", None) == row.get("md5")
+
+
+def test_tiers_have_the_recordings_that_the_protocol_names(reaching):
+    assert reaching.tiers() == {
+        "simulated": 8,
+        "mini": 5,
+        "core": 34,
+        "full": 138,
+        "unpinned": 26,
+        "neurobench": 6,
+        "falcon": 55,
+        "falcon-minival": 28,
+        "xl": 24,
+    }
+    mini = reaching.in_tier("mini")
+    assert sum(s.source.size for s in mini) == 150_473_820
+    assert len({s.subject for s in mini}) == 5
+    assert {s.id for s in reaching.in_tier("neurobench")} == {
+        "indy_20160622_01",
+        "indy_20160630_01",
+        "indy_20170131_02",
+        "loco_20170210_03",
+        "loco_20170215_02",
+        "loco_20170301_05",
+    }
+
+
+def test_no_recording_without_a_digest_is_in_a_scored_tier(reaching):
+    for session in reaching.sessions:
+        if isinstance(session.source, Dandi | Zenodo) and set(session.tiers) & set(PINNED_TIERS):
+            assert session.source.sha256 or session.source.md5, session.id
+
+
+def test_session_names_fit_a_file_system(reaching):
+    assert all(s.id.replace("-", "").replace("_", "").isalnum() and len(s.id) < 60 for s in reaching.sessions)
+
+
+def test_a_variant_holds_the_sessions_that_serve_its_task(reaching):
+    main, emg = reaching.variants()
+    assert emg.name == "primate-reaching/emg" and {s.layout for s in emg.sessions} == {"falcon-m1"}
+    assert "falcon-m1" not in {s.layout for s in main.sessions}
+    assert [v.name for v in reaching.variants("mini")] == ["primate-reaching"]
+    assert [v.name for v in reaching.variants("falcon")] == ["primate-reaching", "primate-reaching/emg"]
+
+
+def test_every_session_of_a_variant_has_a_layout_with_its_target(reaching):
+    for suite in (*reaching.variants(), *load_suite("realdata-reaching").variants()):
+        for session in suite.sessions:
+            assert suite.task.target in suite.layouts[session.layout].targets, (suite.name, session.id)
+
+
+def test_a_changed_rule_changes_the_protocol_of_its_sessions_alone(reaching):
+    rtt = next(s for s in reaching.sessions if s.id == "mc-rtt")
+    maze = next(s for s in reaching.sessions if s.id == "mc-maze-small")
+    splits = dict(reaching.splits) | {"nlb-rtt": reaching.splits["nlb-rtt"].model_copy(update={"gap_s": 1.0})}
+    changed = reaching.model_copy(update={"splits": splits})
+    assert changed.protocol_sha256(rtt) != reaching.protocol_sha256(rtt)
+    assert changed.protocol_sha256(maze) == reaching.protocol_sha256(maze)
+
+
+def test_the_minimal_suite_is_valid():
+    assert Suite.model_validate(minimal()).label == "tiny@1"
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+        ({"session": {"layout": "m"}}, "layout 'm' is none of l"),
+        ({"session": {"split": "y"}}, "split 'y' is none of x"),
+        ({"session": {"tiers": ["mini"]}}, "has no digest, so it cannot be in tier 'mini'"),
+        ({"session": {"tasks": ["force"]}}, "task 'force' is none of velocity"),
+        ({"splits": {"x": {"kind": "trials"}}}, "needs `trials` in layout 'l'"),
+        ({"splits": {"x": {"kind": "time", "fractions": [0.7, 0.1, 0.1]}}}, "must sum to 1"),
+        ({"layouts": {"l": {"spikes": {"units": "u", "counts": "c"}, "targets": {}}}}, "not both"),
+    ],
+)
+def test_a_suite_that_cannot_be_meant_is_refused_with_its_file(tmp_path, changes, message):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(minimal(**changes)))
+    with pytest.raises(UsageError, match=message) as refused:
+        load_suite(str(path))
+    assert str(path) in str(refused.value)
+
+
+def test_an_unknown_tier_is_refused_with_those_there_are(reaching):
+    with pytest.raises(UsageError, match="no tier 'huge'; it has: simulated, mini"):
+        reaching.in_tier("huge")
