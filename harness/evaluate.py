@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,8 +28,9 @@ from harness.judge.host import Description, WorkerFault, describe
 from harness.judge.profiles import Profile
 from harness.registry import DecoderRef, source_sha256
 from harness.results import cells
-from harness.results.assemble import Run, SessionCell, assemble, cell_files
-from harness.results.records import Record
+from harness.results.assemble import Context, Run, SessionCell, assemble
+from harness.results.records import Record, canonical
+from harness.results.scored import cell_files
 from harness.results.store import Store, write_whole
 
 
@@ -105,7 +106,7 @@ def _description(plan: Plan, ref: DecoderRef, source: str) -> Description:
     except WorkerFault:
         # The fit will meet the same fault and put it into the record of every session.
         return Description((), True, True, plan.settings)
-    write_whole(path, cells.canonical(asdict(found)))
+    write_whole(path, canonical(asdict(found)))
     return found
 
 
@@ -131,7 +132,8 @@ class _Recordings:
             while len(self._kept) > self.KEPT:
                 self._kept.popitem(last=False)
             parts = self._kept[session.id]
-        return Parts(*(part.with_streams(streams) for part in (parts.train, parts.validation, parts.test)))
+        train, validation, test = (p.with_streams(streams) for p in (parts.train, parts.validation, parts.test))
+        return replace(parts, train=train, validation=validation, test=test)
 
 
 class _Fit:
@@ -154,7 +156,7 @@ class _Fit:
         parts = [self.recordings(s, self.run.inputs) for s in self.sessions]
         fitted = judge.fit(self.candidate(), [p.train for p in parts], [p.validation for p in parts])
         kept = {"status": fitted.status, "error": fitted.error, "fit_s": fitted.fit_s}
-        files = {"fit.json": cells.canonical(kept), "artifact.safetensors": fitted.artifact}
+        files = {"fit.json": canonical(kept), "artifact.safetensors": fitted.artifact}
         cells.write_folder(self.folder, files, replace=self.plan.fresh)
 
     def candidate(self) -> judge.Candidate:
@@ -192,8 +194,7 @@ class _Test:
 def _record(plan: Plan, run: Run, tests: Sequence[_Test]) -> Record:
     """The record of a run: the one that was written for the same cells, or a new one."""
     done = [SessionCell(t.session, t.data, plan.files[t.session.id], t.key, t.fit.folder) for t in tests]
-    context = {"suite": plan.suite, "tier": plan.tier, "profile": plan.profile}
-    return assemble(plan.store, run, done, context=context)
+    return assemble(Context(plan.store, plan.suite, plan.tier, plan.profile), run, done)
 
 
 def _lock(store: Store, key: str) -> FileLock:
@@ -205,5 +206,3 @@ def _lock(store: Store, key: str) -> FileLock:
 def _alone() -> FileLock:
     """Only one test pass at a time on this machine, whichever run it belongs to."""
     return FileLock(Path(tempfile.gettempdir()) / f"neural-decoder-harness-{os.geteuid()}.lock")
-
-

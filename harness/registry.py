@@ -67,9 +67,7 @@ def find(name: str) -> DecoderRef:
     if colon and path.endswith(".py"):
         file = Path(path).resolve()
         if not file.is_file():
-            raise UsageError(
-                f"decoder file {path!r} does not exist; give an existing file as path/to/file.py:Class"
-            )
+            raise UsageError(f"decoder file {path!r} does not exist; give an existing file as path/to/file.py:Class")
         return DecoderRef(class_name.lower(), f"{file}:{class_name}", "file")
     decoders = known()
     if name not in decoders:
@@ -89,13 +87,9 @@ def load(ref: DecoderRef) -> type[Decoder]:
         module = _import_file(Path(ref.module)) if ref.is_file else importlib.import_module(ref.module)
         found = getattr(module, ref.class_name)
     except Exception as error:
-        raise DecoderError(
-            f"decoder {ref.name!r}: {ref.entry_point} cannot be imported: {error!r}"
-        ) from error
+        raise DecoderError(f"decoder {ref.name!r}: {ref.entry_point} cannot be imported: {error!r}") from error
     if not (isinstance(found, type) and issubclass(found, Decoder) and dataclasses.is_dataclass(found)):
-        raise DecoderError(
-            f"decoder {ref.name!r}: {ref.entry_point} must be a @dataclass subclass of harness.Decoder"
-        )
+        raise DecoderError(f"decoder {ref.name!r}: {ref.entry_point} must be a @dataclass subclass of harness.Decoder")
     return found
 
 
@@ -129,9 +123,7 @@ def source_root(ref: DecoderRef) -> Path:
     top = ref.module.partition(".")[0]
     spec = importlib.util.find_spec(top)
     if spec is None or spec.origin is None:
-        raise DecoderError(
-            f"decoder {ref.name!r}: package {top!r} is not installed; install the plugin again"
-        )
+        raise DecoderError(f"decoder {ref.name!r}: package {top!r} is not installed; install the plugin again")
     origin = Path(spec.origin)
     return origin.parent if spec.submodule_search_locations else origin
 

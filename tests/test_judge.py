@@ -97,7 +97,8 @@ def test_a_decoder_that_looks_ahead_is_predicted_at_once_and_never_timed():
 
 
 def test_an_artefact_keeps_arrays_of_every_plain_kind():
-    arrays = {"a_": np.float64(3.5) * np.ones(()), "b_": np.arange(6, dtype=np.int16).reshape(2, 3), "c_": np.array([True])}
+    whole = np.arange(6, dtype=np.int16).reshape(2, 3)
+    arrays = {"a_": np.full((), 3.5), "b_": whole, "c_": np.array([True])}
     restored = artifact.unpack(artifact.pack(arrays, {"seed": 1}))
     assert {name: values.tolist() for name, values in restored.items()} == {n: v.tolist() for n, v in arrays.items()}
     assert artifact.meta(artifact.pack(arrays, {"seed": 1})) == {"seed": 1}

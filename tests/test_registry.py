@@ -69,7 +69,8 @@ def test_an_import_that_fails_names_the_decoder(tmp_path):
 def test_the_source_hash_follows_imports_inside_the_package_and_nothing_else(tmp_path, monkeypatch):
     package = tmp_path / "my_plugin"
     package.mkdir()
-    for name, text in {"__init__": "", "used": "A = 1", "unused": "B = 1", "main": "from .used import A\n" + SOURCE}.items():
+    texts = {"__init__": "", "used": "A = 1", "unused": "B = 1", "main": "from .used import A\n" + SOURCE}
+    for name, text in texts.items():
         (package / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     ref = registry.DecoderRef("mine", "my_plugin.main:Mine", "1")

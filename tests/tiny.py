@@ -19,9 +19,9 @@ splits:
   time: {kind: time, fractions: [0.6, 0.2, 0.2], gap_s: 0.5}
 sessions:
   - {id: tiny-0, subject: t, group: simulated, layout: simulated, split: time, tiers: [simulated],
-     source: {host: simulated, parameters: {subject_seed: 1, session: 0, minutes: 1.0, n_units: 12}}}
+     source: {host: simulated, parameters: {subject_seed: 1, session: 0, minutes: 1.0, n_units: 40}}}
   - {id: tiny-1, subject: t, group: simulated, layout: simulated, split: time, tiers: [simulated],
-     source: {host: simulated, parameters: {subject_seed: 1, session: 1, minutes: 1.0, n_units: 12}}}
+     source: {host: simulated, parameters: {subject_seed: 1, session: 1, minutes: 1.0, n_units: 40}}}
 """
 
 

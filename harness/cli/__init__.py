@@ -15,6 +15,7 @@ app = typer.Typer(
     name="harness",
     help="Evaluate neural decoders causally, in isolation, one bin at a time.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("eval")(evaluation.command)

@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from harness.data.cache import Cache
+    from harness.data.download import Access
     from harness.data.suites import Suite
     from harness.results.records import Record
 
@@ -17,19 +18,24 @@ def command(
     suite: Annotated[str, typer.Option(help="A suite's name, or a YAML file.")],
     decoder: Annotated[list[str] | None, typer.Option(help="Name or path/to/file.py:Class; repeat it.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Hyper-parameter as field=value; repeat it.")] = None,
-    tier: Annotated[str, typer.Option(help="A tier of the suite; auto: mini if it can be had, else simulated.")] = "auto",
+    tier: Annotated[
+        str, typer.Option(help="A tier of the suite; auto: mini if it can be had, else simulated.")
+    ] = "auto",
     seed: Annotated[list[int] | None, typer.Option(help="Seeds instead of the suite's; repeat it.")] = None,
     profile: Annotated[str, typer.Option(help="Hardware profile.")] = "cpu-1",
     store: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
     data_root: Annotated[Path | None, typer.Option(help="Folder of a suite's local files.")] = None,
+    dandi_api: Annotated[str | None, typer.Option(help="API of a DANDI mirror instead of the archive's.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Fits at a time; 0: one per core.")] = 0,
     fresh: Annotated[bool, typer.Option(help="Run again what is finished already.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print records as JSON lines.")] = False,
 ) -> None:
     """Fit, stream and score decoders; without --decoder, the suite's own set."""
-    from harness.cli.show import Progress, settings_from, show_records, workers_from
+    from harness.cli.scoreboard import show_records
+    from harness.cli.show import Progress, settings_from, workers_from
     from harness.data.cache import default_cache
-    from harness.data.locate import locate
+    from harness.data.download import Access, locate
+    from harness.data.progress import bars
     from harness.data.suites import load_suite
     from harness.evaluate import Plan, evaluate
     from harness.judge.profiles import load_profile
@@ -39,10 +45,12 @@ def command(
     chosen, cache = load_suite(suite), default_cache()
     settings = settings_from(set_ or [])
     decoders = [find(name) for name in decoder or chosen.decoders]
-    tier = _tier(chosen, tier, cache, quiet=json_)
-    files = locate(chosen.in_tier(tier), cache, data_root=data_root)
+    access = Access(dandi_api) if dandi_api else Access()
+    tier = _tier(chosen, tier, cache, access)
+    with bars() as watcher:
+        files = locate(chosen.in_tier(tier), cache, data_root=data_root, access=access, watcher=watcher)
     records: list[Record] = []
-    for variant in chosen.variants():
+    for variant in chosen.variants(tier):
         plan = Plan(
             suite=variant,
             tier=tier,
@@ -57,28 +65,32 @@ def command(
         )
         with Progress(variant.label) as progress:
             records += evaluate(plan, progress)
-    show_records(records, as_json=json_, store=store)
+    if json_:
+        for record in records:
+            typer.echo(record.model_dump_json(by_alias=True))
+    else:
+        show_records(records, store=store)
     if any(record.status != "ok" for record in records):
         raise typer.Exit(DECODER_FAILED)
 
 
-def _tier(suite: "Suite", wanted: str, cache: "Cache", *, quiet: bool) -> str:
+def _tier(suite: "Suite", wanted: str, cache: "Cache", access: "Access") -> str:
     """Resolve `auto`: mini if it is cached or can be fetched, else simulated, saying so."""
     from harness.data.download import missing, reachable
 
     tiers = suite.tiers()
     if wanted != "auto":
+        suite.in_tier(wanted)
         return wanted
     if "mini" not in tiers:
         return next(iter(tiers))
     absent = missing(suite.in_tier("mini"), cache)
-    if not absent or "simulated" not in tiers or reachable(absent):
+    if not absent or "simulated" not in tiers or reachable(absent, access=access):
         return "mini"
-    if not quiet:
-        typer.echo(
-            f"{len(absent)} of the {tiers['mini']} recordings of tier mini are not in the cache and their host cannot be "
-            f"reached, so this is the SIMULATED tier: good for a first look, never ranked with real recordings. "
-            f"To insist on real ones: --tier mini.",
-            err=True,
-        )
+    typer.echo(
+        f"{len(absent)} of the {tiers['mini']} recordings of tier mini are not in the cache and cannot be fetched now, "
+        f"so this is the SIMULATED tier: good for a first look, never ranked with real recordings. "
+        f"To insist on real ones: --tier mini.",
+        err=True,
+    )
     return "simulated"

@@ -1,5 +1,6 @@
 """`harness list`: what there is."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -27,15 +28,15 @@ def command(
     """List suites, decoders, sessions, profiles, tracks or results."""
     from harness.cli.show import show_rows
 
-    rows = {
+    listings: dict[What, Callable[[], list[dict[str, str]]]] = {
         What.suites: _suites,
         What.decoders: _decoders,
         What.sessions: lambda: _sessions(suite),
         What.profiles: _profiles,
         What.tracks: _tracks,
         What.results: lambda: _results(store),
-    }[what]()
-    show_rows(rows, as_json=json_, nothing=f"no {what.value} here")
+    }
+    show_rows(listings[what](), as_json=json_, nothing=f"no {what.value} here")
 
 
 def _suites() -> list[dict[str, str]]:

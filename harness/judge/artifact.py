@@ -57,4 +57,4 @@ def n_parameters(arrays: Mapping[str, np.ndarray]) -> int:
 
 
 def _little_endian(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return np.array(values, dtype=values.dtype.newbyteorder("<"), order="C")

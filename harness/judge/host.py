@@ -90,7 +90,9 @@ class Worker:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._end()
 
     def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> bytes:
@@ -250,5 +252,3 @@ def describe(ref: DecoderRef, settings: Mapping[str, Any], profile: Profile) -> 
     """Ask a decoder for its streams, kind and full hyper-parameters, in a worker."""
     with Worker(ref, settings, profile) as worker:
         return worker.description
-
-

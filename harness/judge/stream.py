@@ -54,7 +54,12 @@ def stream(worker: Worker, inputs: Inputs, session: SessionInfo, *, step_limit_s
             except OSError as error:
                 received = error
             round_trip_ns[k] = clock() - sent_ns
-            if isinstance(received, OSError) or len(received) != size or received[8:16] != token or received[:1] != b"A":
+            if (
+                isinstance(received, OSError)
+                or len(received) != size
+                or received[8:16] != token
+                or received[:1] != b"A"
+            ):
                 raise worker.fault(received, step_limit_s, at_bin=k)
             answers[width * k : width * (k + 1)] = received[16:]
     finally:
@@ -68,4 +73,3 @@ def _reset(worker: Worker, session: SessionInfo, *, at_bin: int) -> None:
         worker.reset(session)
     except WorkerFault as fault:
         raise WorkerFault(fault.status, f"reset: {fault.reason}", at_bin) from None
-

@@ -94,6 +94,14 @@ class Verdict(Part):
     max_difference: float | None = None
 
 
+class TrackVerdict(Part):
+    """Whether a run qualifies for a track, by which version of its rules, and why not."""
+
+    ok: bool
+    why: str = ""
+    version: int
+
+
 class Profile(Part):
     """Where and how the run was timed; `calibration` holds kernel times in ms before and after."""
 
@@ -121,7 +129,7 @@ class Record(Part):
     latency_ms: Latency | None
     cost: Cost
     audit: dict[str, Verdict]
-    tracks: dict[str, Verdict]
+    tracks: dict[str, TrackVerdict]
     isolation: Literal["sandbox", "process"]
     profile: Profile
     environment: dict[str, Any]
@@ -134,9 +142,7 @@ class Record(Part):
 
 def canonical(document: Any) -> bytes:
     """The one JSON text of a document: sorted keys, no spaces, UTF-8."""
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def sha256(content: bytes) -> str:

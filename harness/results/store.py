@@ -45,11 +45,7 @@ class Store:
 
     def record_path(self, record: Record) -> Path:
         return (
-            self.root
-            / "records"
-            / folder_name(record.suite)
-            / folder_name(record.decoder.name)
-            / f"{record.id}.json"
+            self.root / "records" / folder_name(record.suite) / folder_name(record.decoder.name) / f"{record.id}.json"
         )
 
     def save(self, record: Record) -> Path:
@@ -92,7 +88,5 @@ def read_record(path: Path) -> Record:
             f"{path} is no readable record: {str(error).splitlines()[0]}; move it away or restore it"
         ) from None
     if record_id(record) != record.id or record.id != path.stem:
-        raise BadData(
-            f"{path} was edited: its content hashes to {record_id(record)}, it says {record.id}; restore it"
-        )
+        raise BadData(f"{path} was edited: its content hashes to {record_id(record)}, it says {record.id}; restore it")
     return record

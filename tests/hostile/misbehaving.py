@@ -1,8 +1,10 @@
 """Decoders that do one wrong thing in the 500th bin. Each must cost its own record and nothing else."""
 
 import os
+import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -108,8 +110,6 @@ class AnswersEarly(SumOfCounts):
     """Writes the answer of a bin that has not been sent to the judge's socket."""
 
     def wrong(self, bin):
-        import socket
-
         for descriptor in range(3, 64):
             try:
                 channel = socket.socket(fileno=os.dup(descriptor))
@@ -126,9 +126,7 @@ class LooksAround(SumOfCounts):
     look_for: str = ""
 
     def step(self, bin):
-        import socket
-
-        found = os.path.exists(self.look_for)
+        found = Path(self.look_for).exists()
         try:
             socket.create_connection(("127.0.0.1", 9), timeout=0.2)
             online = True

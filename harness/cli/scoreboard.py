@@ -1,0 +1,104 @@
+"""The table at the end of an evaluation. Rounding happens here and nowhere below."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean, stdev
+
+import typer
+from rich.table import Table
+
+from harness.cli.show import console
+from harness.results.records import Record, SessionResult
+
+MOST_SESSIONS_SHOWN = 4
+RIGHT = ("seeds", "p50 ms", "p99 ms", "missed", "parameters", "bytes", "fit s")
+
+
+def show_records(records: Sequence[Record], *, store: Path) -> None:
+    """Print one table per suite, best decoder first, and below it what failed."""
+    for _, of_suite in groupby(records, key=lambda r: r.suite):
+        _show_suite(list(of_suite))
+    typer.echo(f"\nrecords: {store / 'records'}\nlook at them: harness board --store {store}")
+
+
+def _show_suite(records: Sequence[Record]) -> None:
+    sessions = [s.session for s in records[0].sessions]
+    shown = sessions if 1 < len(sessions) <= MOST_SESSIONS_SHOWN else []
+    table = Table(title=_title(records), title_justify="left")
+    table.add_column("decoder")
+    for name in (records[0].metric, "95 % interval", *shown, *RIGHT):
+        table.add_column(name, justify="right")
+    table.add_column("status")
+    by_decoder: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_decoder[record.decoder.name].append(record)
+    for of_decoder in sorted(by_decoder.values(), key=_rank):
+        table.add_row(*_row(of_decoder, shown))
+    for label, found in _bounds(records).items():
+        table.add_row(label, _number(found.values()), "", *(_number([found[s]]) for s in shown), style="dim")
+    console().print(table)
+    for record in (r for r in records if r.error):
+        typer.echo(f"{record.decoder.name}, seed {record.seed}: {record.status}: {record.error}")
+
+
+def _title(records: Sequence[Record]) -> str:
+    r = records[0]
+    parts = [f"{r.suite}, tier {r.tier}: {len(r.sessions)} recordings, {r.profile.name}, isolation: {r.isolation}"]
+    if r.simulated:
+        parts.append("SIMULATED: never ranked with real recordings")
+    if any(record.profile.noisy for record in records):
+        parts.append("the machine was busy: latencies are marked noisy")
+    return "\n".join(parts)
+
+
+def _rank(records: Sequence[Record]) -> float:
+    values = _values(records)
+    return -fmean(values) if values else float("inf")
+
+
+def _values(records: Sequence[Record]) -> list[float]:
+    return [r.scores[r.metric].value for r in records if r.scores]
+
+
+def _row(records: Sequence[Record], shown: Sequence[str]) -> list[str]:
+    """One decoder: means over its seeds, the interval's ends among them."""
+    r, values = records[0], _values(records)
+    status = next((x.status for x in records if x.status != "ok"), "ok")
+    if not values:
+        return [r.decoder.name, *[""] * (2 + len(shown) + len(RIGHT)), status]
+    spans = [x.scores[x.metric] for x in records if x.scores]
+    ends = [_number(s.low for s in spans if s.low is not None), _number(s.high for s in spans if s.high is not None)]
+    each = [_number(s.scores[r.metric] for s in _named(records, name) if s.scores) for name in shown]
+    seeds = f"{len(values)}" + (f" (sd {stdev(values):.3f})" if len(values) > 1 else "")
+    cost = [f"{r.cost.parameters:,}", f"{r.cost.artifact_bytes:,}", f"{fmean(x.cost.fit_s for x in records):.1f}"]
+    return [r.decoder.name, _number(values), " to ".join(ends), *each, seeds, *_timing(records), *cost, status]
+
+
+def _timing(records: Sequence[Record]) -> list[str]:
+    timed = [r.latency_ms for r in records if r.latency_ms]
+    if not timed:
+        return ["", "", ""]
+    p50, p99, missed = (fmean(getattr(t, n) for t in timed) for n in ("p50", "p99", "deadline_miss_rate"))
+    return [f"{p50:.3f}", f"{p99:.3f}", f"{missed:.2%}"]
+
+
+def _bounds(records: Sequence[Record]) -> dict[str, dict[str, float]]:
+    """What the recordings themselves allow: label -> session -> score. Ceilings are known for simulated ones only."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for s in (s for r in records for s in r.sessions):
+        for kind, scores in (("ceiling", s.reference), ("floor", s.floor)):
+            for name, score in scores.items():
+                found[f"({kind}: {name.replace('_', ' ')})"][s.session] = score
+    return found
+
+
+def _named(records: Sequence[Record], session: str) -> list[SessionResult]:
+    return [s for r in records for s in r.sessions if s.session == session]
+
+
+def _number(values: Iterable[float]) -> str:
+    """Mean of the values with two decimals, without a minus on zero."""
+    text = f"{fmean(values):.2f}"
+    return text.lstrip("-") if float(text) == 0 else text

@@ -1,0 +1,79 @@
+"""Hardware profiles: which cores, threads, memory and device a run gets, and how long a fit or a step may take."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from harness.data.suites import SUFFIX, Model, read_model, shipped
+from harness.errors import UsageError
+
+
+class Limits(Model):
+    """What a decoder may use before the judge ends it.
+
+    fit_seconds: One call of `fit`, or of `predict`.
+    fit_memory_gib: Address space of the process that fits.
+    step_seconds: One answer, `reset` included; generous, for latency is measured and not limited.
+    max_artifact_mib: All arrays that `state` returns.
+    max_output_kib: What a decoder may print.
+    """
+
+    fit_seconds: PositiveFloat
+    fit_memory_gib: PositiveFloat
+    step_seconds: PositiveFloat
+    max_artifact_mib: PositiveFloat
+    max_output_kib: PositiveInt
+
+
+class Profile(Model):
+    """One kind of machine to be judged on; latencies are compared within one profile only.
+
+    cores: Cores that judge and worker share; "all" leaves them free.
+    threads: Threads that a numeric library may start; "all" is one for each core.
+    memory_gib: Address space of the process that is streamed.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    version: PositiveInt
+    description: str
+    device: Literal["cpu", "cuda"]
+    cores: PositiveInt | Literal["all"]
+    threads: PositiveInt | Literal["all"]
+    memory_gib: PositiveFloat
+    limits: Limits
+
+    @property
+    def label(self) -> str:
+        """What records call it, e.g. `cpu-1@1`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def n_cores(self) -> int | None:
+        """Cores to be pinned to; None for all."""
+        return None if self.cores == "all" else self.cores
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of a numeric library on this machine."""
+        return len(os.sched_getaffinity(0)) if self.threads == "all" else self.threads
+
+
+def known_profiles() -> dict[str, Path]:
+    """The shipped profiles: name -> file."""
+    return {path.stem: path for path in sorted(shipped("profiles").glob(f"*{SUFFIX}"))}
+
+
+def load_profile(name_or_path: str) -> Profile:
+    """Read a profile by its shipped name or from a YAML file.
+
+    Raises:
+        UsageError: If there is no such profile, or its file is no valid profile.
+    """
+    is_file = name_or_path.endswith((SUFFIX, ".yml"))
+    path = Path(name_or_path) if is_file else known_profiles().get(name_or_path)
+    if path is None or not path.is_file():
+        known = ", ".join(known_profiles())
+        raise UsageError(f"unknown profile {name_or_path!r}; known: {known}; or give a .yaml file that exists")
+    return read_model(path, Profile)

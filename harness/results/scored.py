@@ -1,0 +1,65 @@
+"""The files of one cell: what a decoder answered, its timing, and the scores against labels that only the judge has."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from harness.data.suites import Suite
+from harness.judge.cell import Tested
+from harness.results import cells
+from harness.score import stats
+from harness.score.metrics import Metric, metric
+from harness.types import Recording
+
+
+def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float) -> dict[str, bytes]:
+    """The files of one cell: `cell.json` and `predictions.npz`.
+
+    Args:
+        tested: What the judge saw.
+        part: The test recording with its labels, which no worker has.
+        suite: Gives metrics.
+        seconds: How long the test pass took.
+    """
+    kept: dict[str, Any] = {
+        "status": tested.status,
+        "error": tested.error,
+        "findings": {name: asdict(finding) for name, finding in tested.findings.items()},
+        "calibration": dict(tested.calibration),
+        "noisy": tested.noisy,
+        "isolation": tested.isolation,
+        "seconds": seconds,
+        "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "session": part.session.id,
+    }
+    arrays: dict[str, np.ndarray] = {"round_trip_ns": tested.round_trip_ns}
+    if tested.status == "ok":
+        drawn = _draws(part, tested.outputs, metric(suite.metrics[0]))
+        arrays |= {"outputs": tested.outputs, "draws": drawn.astype(np.float32)}
+        kept |= _scores(part, tested.outputs, suite)
+        low_high = stats.interval(drawn)
+        kept["interval"] = {suite.metrics[0]: [low_high.low, low_high.high]}
+    return {"cell.json": json.dumps(kept, indent=1).encode(), "predictions.npz": cells.arrays_to_npz(arrays)}
+
+
+def _draws(part: Recording, outputs: np.ndarray, primary: Metric) -> np.ndarray:
+    timeline = stats.Timeline(part.session.bin_s, starts=part.inputs.starts, scored=part.scored)
+    return stats.draws(primary, part.targets, outputs, time=timeline)
+
+
+def _scores(part: Recording, outputs: np.ndarray, suite: Suite) -> dict[str, Any]:
+    """Scores on scored bins, and what decoders without knowledge would get."""
+    y_true, y_pred = part.targets[part.scored], outputs[part.scored]
+    scores = {name: metric(name)(y_true, y_pred) for name in suite.metrics}
+    shifted = np.roll(y_true, len(y_true) // 2, axis=0)
+    floor = {"shifted_labels": metric(suite.metrics[0])(y_true, shifted)}
+    return {"scores": _finite(scores), "floor": _finite(floor), "n_scored_bins": len(y_true)}
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if math.isfinite(value)}
