@@ -1,0 +1,84 @@
+"""The plot of the leaderboard: score against latency, decoders told apart by shape and colour."""
+
+import altair as alt
+import pandas as pd
+
+from leaderboard_app.wording import interval, metric_name, number
+
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
+COLOURS = ("#3b7dd8", "#d9730d", "#1f9e77", "#c2559d", "#8a6fd1", "#a8861b", "#d64550", "#5f7f8f")
+"""Each readable (3:1) on white and on the dark page; shapes tell apart what colour-blind readers cannot."""
+
+GREY = "#7d8590"
+FAR_BELOW = 0.15
+BOUND_DASHES = {"ceiling": [6, 3], "floor": [2, 3]}
+
+
+def score_latency(table: pd.DataFrame, *, metric: str, bin_s: float, height_px: int = 520) -> alt.LayerChart:
+    """Plot every ranked and timed decoder, its interval, the bin's length, and the best ceiling and floor.
+
+    Args:
+        table: What `table.ranking` returns.
+        metric: Name of the score.
+        bin_s: Length of a bin; a decoder right of it cannot keep up.
+        height_px: Height of the plot with its legend.
+    """
+    points = table[(table["kind"] == "ranked") & (table["p99_ms"] > 0)].copy()
+    points["interval"] = [interval(a, b) for a, b in zip(points["low"], points["high"], strict=True)]
+    layers = [*_bounds(table), _deadline(bin_s * 1000), *_decoders(points, f"{metric_name(metric)}, 95 % interval")]
+    return (
+        alt.layer(*layers)
+        .properties(height=height_px, padding={"left": 5, "right": 15, "top": 10, "bottom": 5})
+        .configure_legend(orient="bottom", columns=2, symbolSize=90, symbolOpacity=1, title=None)
+    )
+
+
+def _decoders(points: pd.DataFrame, score_title: str) -> list[alt.Chart]:
+    names = points["decoder"].tolist()
+    axis = alt.Axis(format="~g", tickCount=5, grid=False)
+    x = alt.X("p99_ms:Q", title="p99 latency of one bin, ms (logarithmic)", axis=axis)
+    x = x.scale(type="log", nice=False, padding=25)
+    y = alt.Y("score:Q", title=score_title, scale=alt.Scale(zero=False, nice=True))
+    colour = alt.Color("decoder:N", sort=names, scale=alt.Scale(domain=names, range=_cycle(COLOURS, len(names))))
+    shape = alt.Shape("decoder:N", sort=names, scale=alt.Scale(domain=names, range=_cycle(SHAPES, len(names))))
+    tooltip = [
+        alt.Tooltip("decoder:N", title="Decoder"),
+        alt.Tooltip("score:Q", title="Score", format=".2f"),
+        alt.Tooltip("interval:N", title="95 % interval"),
+        alt.Tooltip("p50_ms:Q", title="p50 ms", format=".3f"),
+        alt.Tooltip("p99_ms:Q", title="p99 ms", format=".3f"),
+        alt.Tooltip("parameters:Q", title="Parameters", format=",.0f"),
+        alt.Tooltip("n_seeds:Q", title="Seeds", format=".0f"),
+    ]
+    base = alt.Chart(points)
+    low = alt.Y("low:Q", title=score_title)
+    bars = base.mark_errorbar(thickness=1.5, ticks={"size": 9}).encode(x=x, y=low, y2="high:Q", color=colour)
+    marks = base.mark_point(size=70, filled=True, opacity=1).encode(
+        x=x, y=y, color=colour, shape=shape, tooltip=tooltip
+    )
+    return [bars, marks]
+
+
+def _cycle(values: tuple[str, ...], n: int) -> list[str]:
+    return [values[i % len(values)] for i in range(n)]
+
+
+def _bounds(table: pd.DataFrame) -> list[alt.Chart]:
+    """A dashed line for the best ceiling and the best floor, unless it is far below all decoders."""
+    layers = []
+    lowest = table["low"].fillna(table["score"]).where(table["kind"] == "ranked").min()
+    for kind, dashes in BOUND_DASHES.items():
+        best = table[(table["kind"] == kind) & (table["score"] > lowest - FAR_BELOW)].nlargest(1, "score")
+        best = best.assign(words=[f"{d} {number(s)}" for d, s in zip(best["decoder"], best["score"], strict=True)])
+        line = alt.Chart(best).mark_rule(color=GREY, strokeDash=dashes).encode(y="score:Q")
+        text = alt.Chart(best).mark_text(color=GREY, align="right", baseline="bottom", dx=-4, dy=-2)
+        layers += [line, text.encode(x=alt.value("width"), y="score:Q", text="words:N")]
+    return layers
+
+
+def _deadline(bin_ms: float) -> alt.LayerChart:
+    """Where a bin ends: slower decoders fall behind."""
+    data = pd.DataFrame({"bin_ms": [bin_ms], "words": [f"bin length {bin_ms:g} ms"]})
+    line = alt.Chart(data).mark_rule(color=GREY, strokeDash=[1, 2]).encode(x="bin_ms:Q")
+    text = alt.Chart(data).mark_text(color=GREY, angle=270, baseline="bottom", dy=-4, y={"expr": "height / 2"})
+    return line + text.encode(x="bin_ms:Q", text="words:N")

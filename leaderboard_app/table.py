@@ -1,0 +1,120 @@
+"""From records to the table of a leaderboard: pure functions, unrounded numbers, no Streamlit.
+
+A row is one decoder identity: name, version, hyper-parameters (the seed apart) and source. Its numbers are means
+over its seeds; of two runs with one seed the later counts. A row is ranked if all its seeds finished, it is causal,
+and its recordings are those that most rows of the table were run on.
+"""
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+import pandas as pd
+
+from harness.results.records import Record
+from leaderboard_app.runs import Data, Run, newest, runs_of, shared_data
+
+TEXT = ("kind", "decoder", "sessions", "isolation", "status", "reason", "started_utc")
+NUMBERS = (
+    *("score", "low", "high", "seed_sd", "p50_ms", "p99_ms", "deadline_miss_rate"),
+    *("parameters", "artifact_bytes", "fit_s", "n_seeds", "n_bins"),
+)
+COLUMNS = ("rank", *TEXT, *NUMBERS, "noisy")
+
+
+def ranking(records: Sequence[Record]) -> pd.DataFrame:
+    """Rank the decoders of one board.
+
+    Args:
+        records: Records of one `Board`; may be none.
+
+    Returns:
+        One row per decoder, best first, ceilings and floors between them at their score, unranked rows last.
+        `kind` is ranked | unranked | ceiling | floor; the units are in the columns' names, and `reason` says why
+        a row is unranked.
+    """
+    runs = runs_of(records)
+    data = shared_data(runs)
+    rows = [_row(run, data) for run in runs]
+    rows += _bounds([r for run in runs if run.data == data for r in run.records if r.status == "ok"])
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, float))
+    table = table.fillna(dict.fromkeys(TEXT, "") | {"noisy": False})
+    table["unranked"] = table["kind"] == "unranked"
+    table = table.sort_values(["unranked", "score", "decoder"], ascending=[True, False, True], ignore_index=True)
+    ranked = table["kind"] == "ranked"
+    table["rank"] = ranked.cumsum().where(ranked).astype("Int64")
+    return table[list(COLUMNS)]
+
+
+def _unranked_because(run: Run, data: Data) -> str:
+    """Why a row has no rank; empty if it has one."""
+    for record in run.records:
+        causal = record.tracks.get("causal")
+        if record.status != "ok":
+            return f"seed {record.seed}: {record.error or record.status}"
+        if record.metric not in record.scores:
+            return f"seed {record.seed}: the record has no {record.metric}"
+        if causal is not None and not causal.ok:
+            return f"not causal: {causal.why or 'no reason given'}"
+    if run.data != data:
+        return "ran on other recordings than the rest of this table; run it again"
+    return ""
+
+
+def _row(run: Run, data: Data) -> dict[str, Any]:
+    reason = _unranked_because(run, data)
+    statuses = [r.status for r in run.records if r.status != "ok"]
+    scored = [r.scores[r.metric] for r in run.records if r.metric in r.scores]
+    sessions = [s for r in run.records for s in r.sessions]
+    return {
+        "kind": "unranked" if reason else "ranked",
+        "decoder": run.label,
+        "score": _mean(s.value for s in scored),
+        "low": _mean(s.low for s in scored),
+        "high": _mean(s.high for s in scored),
+        "n_seeds": len(run.records),
+        "seed_sd": stdev(s.value for s in scored) if len(scored) > 1 else None,
+        "sessions": f"{sum(s.status == 'ok' for s in sessions)}/{len(sessions)}",
+        "isolation": ", ".join(sorted({r.isolation for r in run.records})),
+        "status": ", ".join(dict.fromkeys(statuses)) or "ok",
+        "reason": reason,
+        "noisy": any(r.profile.noisy for r in run.records),
+        "started_utc": newest(run.records).started_utc,
+        **_latency_and_cost(run.records),
+    }
+
+
+def _latency_and_cost(records: Sequence[Record]) -> dict[str, float | None]:
+    timed = [r.latency_ms for r in records if r.latency_ms is not None]
+    built = [r.cost for r in records if r.status == "ok"]
+    return {
+        "p50_ms": _mean(t.p50 for t in timed),
+        "p99_ms": _mean(t.p99 for t in timed),
+        "deadline_miss_rate": _mean(t.deadline_miss_rate for t in timed),
+        "n_bins": sum(t.n for t in timed),
+        "parameters": _mean(c.parameters for c in built),
+        "artifact_bytes": _mean(c.artifact_bytes for c in built),
+        "fit_s": _mean(c.fit_s for c in built),
+    }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return fmean(found) if found else None
+
+
+def _bounds(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Ceilings and floors: what the recordings themselves allow, as means over sessions."""
+    if not records:
+        return []
+    sessions = newest(records).sessions
+    ceilings = [("ceiling", f"ceiling: {k}", v) for k, v in _over(s.reference for s in sessions).items()]
+    floors = [("floor", f"floor: {k}", v) for k, v in _over(s.floor for s in sessions).items()]
+    return [{"kind": kind, "decoder": label, "score": score} for kind, label, score in ceilings + floors]
+
+
+def _over(sessions: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Means over sessions of what every session states."""
+    stated = list(sessions)
+    shared = [name for name in stated[0] if all(name in s for s in stated)]
+    return {name.replace("_", " "): fmean(s[name] for s in stated) for name in shared}

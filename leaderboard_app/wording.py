@@ -1,0 +1,45 @@
+"""How numbers and foreign text are shown; rounding happens here and nowhere before."""
+
+import re
+import string
+
+import pandas as pd
+
+METRICS = {
+    "r2": "R²",
+    "r2_weighted": "R² (variance-weighted)",
+    "pearson_r": "Pearson r",
+    "rmse": "RMSE",
+    "balanced_accuracy": "Balanced accuracy",
+    "kappa": "Cohen's κ",
+    "weighted_f1": "Weighted F1",
+}
+
+
+def metric_name(metric: str) -> str:
+    """A metric as people write it; unknown ones as they are."""
+    return METRICS.get(metric, metric)
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A rounded number, with no minus on zero."""
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def interval(low: float, high: float) -> str:
+    """A 95 % interval with two decimals; empty where there is none."""
+    return "" if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
+
+
+def plain(text: str) -> str:
+    """Foreign text as Markdown that shows exactly its characters: no links, images, colours, icons or formulas."""
+    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", " ".join(text.split()))
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """The unrounded table; text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    safe = table.copy()
+    for column in safe.select_dtypes(["object", "string"]):
+        safe[column] = safe[column].astype(str).str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
+    return safe.to_csv(index=False)

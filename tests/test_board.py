@@ -1,0 +1,295 @@
+"""The leaderboard: its table as a pure function, the page without a browser, and the page in one."""
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from statistics import stdev
+
+import pandas as pd
+import pytest
+
+from harness.errors import UsageError
+from harness.results.records import Profile, Score
+from leaderboard_app.plots import COLOURS, score_latency
+from leaderboard_app.runs import Board
+from leaderboard_app.table import ranking
+from leaderboard_app.wording import as_csv, interval, plain
+from tests.records_factory import make_decoder, make_failure, make_field, make_record, make_session, write_store
+
+APP = Path(__file__).parent.parent / "leaderboard_app" / "app.py"
+CHROMIUM = Path("/usr/bin/chromium")
+LATER = "2026-02-02T00:00:00Z"
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}: the browser tests need it")
+
+
+def score(value: float) -> dict[str, Score]:
+    return {"r2": Score(value=value, low=value - 0.1, high=value + 0.1)}
+
+
+def ranked(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["kind"] == "ranked"].set_index("decoder")
+
+
+def test_the_better_score_ranks_first_and_failures_have_no_rank():
+    table = ranking([make_record("worse", 0.2), make_failure("broken"), make_record("better", 0.6)])
+    assert ranked(table)["rank"].to_dict() == {"better": 1, "worse": 2}
+    assert table["decoder"].iloc[-1] == "broken"
+    assert pd.isna(table["rank"].iloc[-1]) and "step returned NaN" in table["reason"].iloc[-1]
+
+
+def test_seeds_become_one_row_with_their_mean_and_standard_deviation():
+    values = [0.5, 0.6, 0.73]
+    records = [make_record(seed=i, scores=score(v)) for i, v in enumerate(values)]
+    row = ranked(ranking(records)).loc["example-filter"]
+    assert row["n_seeds"] == 3 and row["sessions"] == "6/6"
+    assert row["score"] == pytest.approx(1.83 / 3) and row["low"] == pytest.approx(1.83 / 3 - 0.1)
+    assert row["seed_sd"] == pytest.approx(stdev(values))
+
+
+def test_the_seed_among_the_hyper_parameters_does_not_split_a_row():
+    decoders = [make_decoder(parameters={"history_bins": 5, "seed": seed}) for seed in (1, 2)]
+    table = ranking([make_record(seed=i, decoder=d) for i, d in enumerate(decoders)])
+    assert ranked(table)["n_seeds"].to_dict() == {"example-filter": 2}
+
+
+def test_of_two_runs_with_one_seed_the_later_counts():
+    table = ranking([make_record(score=0.5, started_utc=LATER), make_record(score=0.9)])
+    assert ranked(table)["score"].to_dict() == {"example-filter": pytest.approx(0.5)}
+
+
+def test_one_failed_seed_takes_the_rank_of_the_decoder_away():
+    table = ranking([make_record(seed=1), make_failure("example-filter", seed=2)])
+    assert table["kind"].tolist() == ["unranked"]
+    assert table["reason"].tolist() == ["seed 2: step returned NaN"]
+
+
+def test_a_decoder_that_is_not_causal_is_not_ranked_and_says_why():
+    table = ranking([make_record(tracks={"causal": {"ok": False, "why": "looked ahead by 3 bins", "version": 1}})])
+    assert ranked(table).empty
+    assert table["reason"].iloc[-1] == "not causal: looked ahead by 3 bins"
+
+
+def test_a_run_on_other_recordings_is_not_ranked_among_the_rest():
+    changed = [make_session("made-up-1", 0.9, sha256="0" * 64), make_session("made-up-2", 0.9)]
+    table = ranking([make_record("a"), make_record("b"), make_record("c", 0.95, sessions=changed)])
+    assert ranked(table).index.tolist() == ["a", "b"]
+    assert "other recordings" in table.set_index("decoder").loc["c", "reason"]
+
+
+def test_decoders_of_one_name_are_told_apart_by_what_differs():
+    long = make_decoder(parameters={"history_bins": 20, "ridge": 1.0})
+    short = make_decoder(parameters={"history_bins": 5, "ridge": 1.0})
+    edited = make_decoder(parameters={"history_bins": 5, "ridge": 1.0}, source_sha256="abcdef0" + "0" * 57)
+    labels = ranking([make_record(decoder=d) for d in (long, short, edited)])["decoder"]
+    assert "example-filter (history_bins=5, source abcdef0)" in set(labels)
+    assert not any("ridge" in label for label in labels)
+
+
+def test_ceiling_and_floor_are_means_over_sessions_and_stand_at_their_score():
+    sessions = [make_session(f"made-up-{i}", 0.5, reference={"oracle": 0.8 + 0.1 * i}) for i in range(2)]
+    table = ranking([make_record(score=0.5, sessions=sessions)])
+    assert table["kind"].tolist() == ["ceiling", "ranked", "floor"]
+    assert table["score"].iloc[0] == pytest.approx(0.85)
+
+
+def test_real_recordings_state_no_ceiling():
+    sessions = [make_session("made-up-1", 0.5, reference={})]
+    assert "ceiling" not in set(ranking([make_record(sessions=sessions)])["kind"])
+
+
+def test_simulated_and_real_recordings_are_never_one_board():
+    real, simulated = make_record(tier="mini", simulated=False), make_record(tier="mini", simulated=True)
+    assert Board.of(real) != Board.of(simulated)
+    assert Board.of(real).key != Board.of(simulated).key
+
+
+def test_no_records_make_an_empty_table_with_all_columns():
+    assert list(ranking([]).columns) == list(ranking([make_record()]).columns)
+
+
+def test_the_table_is_not_rounded():
+    assert ranked(ranking([make_record(score=0.123456789)]))["score"].iloc[0] == pytest.approx(0.123456789, abs=1e-12)
+
+
+@pytest.mark.parametrize("low, high, shown", [(-0.004, 0.126, "0.00 to 0.13"), (math.nan, 0.1, "")])
+def test_an_interval_shows_two_decimals_and_no_negative_zero(low, high, shown):
+    assert interval(low, high) == shown
+
+
+def test_foreign_text_keeps_no_meaning_in_markdown():
+    assert plain("![x](http://h) :red[y]\n$z$") == r"\!\[x\]\(http\:\/\/h\) \:red\[y\] \$z\$"
+
+
+def test_a_spreadsheet_runs_nothing_from_the_download():
+    text = as_csv(ranking([make_record("=cmd()", -0.5)]))
+    assert ",'=cmd()," in text and ",-0.5," in text
+
+
+def test_decoders_in_the_plot_differ_by_shape_and_by_colour():
+    spec = json.loads(score_latency(ranking(make_field()), metric="r2", bin_s=0.02).to_json())
+    marks = next(layer for layer in spec["layer"] if "shape" in layer.get("encoding", {}))["encoding"]
+    assert marks["x"]["scale"]["type"] == "log"
+    assert len(set(marks["shape"]["scale"]["range"])) == len(set(marks["color"]["scale"]["range"])) == 8
+
+
+def test_a_floor_far_below_every_decoder_does_not_squeeze_the_plot():
+    drawn = []
+    for floor in (-0.3, 0.2):
+        record = make_record(score=0.3, sessions=[make_session("made-up-1", 0.3, floor={"shifted labels": floor})])
+        drawn.append("floor: shifted labels" in score_latency(ranking([record]), metric="r2", bin_s=0.02).to_json())
+    assert drawn == [False, True]
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of WCAG 2.1."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#191817"])
+def test_every_colour_of_the_plot_is_readable_on_the_light_and_the_dark_page(page):
+    assert {c: contrast(c, page) >= 3 for c in COLOURS} == dict.fromkeys(COLOURS, True)
+
+
+def run_page(store: Path, monkeypatch: pytest.MonkeyPatch, **query: str):
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.setattr(sys, "argv", ["app.py", "--store", str(store)])
+    page = AppTest.from_file(str(APP), default_timeout=30)
+    page.query_params.update(query)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_an_empty_store_says_what_to_run(tmp_path, monkeypatch):
+    page = run_page(tmp_path / "nothing", monkeypatch)
+    assert page.subheader[0].value == "No results yet"
+    assert page.code[0].value.startswith("harness eval --suite")
+    assert not page.dataframe
+
+
+def test_one_record_makes_one_ranked_row(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, [make_record()]), monkeypatch)
+    assert page.dataframe[0].value["decoder"].tolist()[1] == "example-filter"
+    assert len(page.dataframe) == 1
+
+
+def test_a_simulated_board_is_marked_and_a_real_one_is_not(tmp_path, monkeypatch):
+    real = make_record(tier="mini", simulated=False, started_utc=LATER)
+    page = run_page(write_store(tmp_path, [make_record(), real]), monkeypatch)
+    assert not page.warning
+    page.selectbox[0].set_value("made-up-reaching@1/simulated/cpu-1@1").run()
+    assert "Simulated recordings" in page.warning[0].value
+    assert page.dataframe[0].value["rank"].dropna().tolist() == [1]
+
+
+def test_the_selection_is_kept_in_the_address_and_read_from_it(tmp_path, monkeypatch):
+    other = make_record(profile=Profile(name="cpu-all@1", calibration={}, noisy=True), started_utc=LATER)
+    store = write_store(tmp_path, [make_record(), other])
+    assert run_page(store, monkeypatch).query_params["board"] == "made-up-reaching@1/simulated/cpu-all@1"
+    page = run_page(store, monkeypatch, board="made-up-reaching@1/simulated/cpu-1@1")
+    assert page.selectbox[0].value == "made-up-reaching@1/simulated/cpu-1@1"
+    page.selectbox[0].set_value("made-up-reaching@1/simulated/cpu-all@1").run()
+    assert page.dataframe[0].value["status"].tolist()[1] == "ok, noisy"
+
+
+def test_a_link_to_a_board_that_is_gone_says_so(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, [make_record()]), monkeypatch, board="[gone](http://h)")
+    assert r"\[gone\]\(http" in page.info[0].value
+    assert page.selectbox[0].value == "made-up-reaching@1/simulated/cpu-1@1"
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema": 1}', None])
+def test_a_file_that_is_no_whole_record_is_named_and_left_out(tmp_path, monkeypatch, content):
+    bad, good = make_record("bad"), make_record("good")
+    write_store(tmp_path, [bad, good])
+    path = next(tmp_path.rglob(f"{bad.id}.json"))
+    path.write_text(path.read_text().replace("0.7", "0.9") if content is None else content)
+    page = run_page(tmp_path, monkeypatch)
+    assert page.dataframe[0].value["file"].tolist() == [str(path.relative_to(tmp_path))]
+    assert "good" in page.dataframe[1].value["decoder"].tolist()
+
+
+def test_failures_alone_show_their_reasons_and_no_plot(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, [make_failure(error="<b>boom</b>")]), monkeypatch)
+    assert "No decoder here has finished" in page.info[0].value
+    assert page.dataframe[0].value["reason"].tolist() == ["seed 42: <b>boom</b>"]
+    assert "Score against latency" not in [s.value for s in page.subheader]
+
+
+def test_a_taken_port_is_refused_with_a_way_out():
+    from harness.cli.serve import free_port
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UsageError, match="--port 0"):
+            free_port(taken.getsockname()[1])
+
+
+def test_harness_board_ends_cleanly_on_ctrl_c(tmp_path):
+    command = [sys.executable, "-m", "harness", "board", "--store", str(tmp_path), "--port", "0", "--no-browser"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    board = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert board.stdout is not None
+    address = board.stdout.readline().split()[-4]
+    board.send_signal(signal.SIGINT)
+    rest = board.communicate(timeout=30)[0]
+    assert (board.returncode, rest) == (0, "The leaderboard has ended.\n")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))).close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    from tools.screenshots import FLAGS
+
+    with sync_playwright() as p:
+        yield p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+@needs_chromium
+def test_the_page_draws_in_a_browser_without_errors_or_outside_requests(tmp_path, browser):
+    from harness.cli.serve import serving
+
+    write_store(
+        tmp_path, [*make_field(), make_failure("example-attack", "<img src=http://h.invalid/x onerror=alert(1)>")]
+    )
+    requests, errors = [], []
+    with serving(tmp_path, 0) as server:
+        page = browser.new_page()
+        page.on("request", lambda r: requests.append(r.url))
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.goto(server.address)
+        page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
+        page.get_by_test_id("stDataFrame").nth(1).wait_for()
+        assert page.get_by_test_id("stDataFrame").count() == 2
+        assert "board=made-up-reaching" in page.url
+    outside = [u for u in requests if not u.startswith((server.address, "data:", "blob:", "ws://127.0.0.1"))]
+    assert (outside, errors) == ([], [])
+
+
+@needs_chromium
+def test_the_page_fits_a_phone_without_scrolling_sideways(tmp_path, browser):
+    from harness.cli.serve import serving
+
+    with serving(write_store(tmp_path, make_field()), 0) as server:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(server.address)
+        page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
+        width = page.evaluate("Math.max(...[...document.querySelectorAll('section')].map(s => s.scrollWidth))")
+    assert width <= 390
