@@ -1,0 +1,55 @@
+# Every target does the set-up that it needs, in .venv, and again only when pyproject.toml has changed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
+# Lines that pip prints without need; its exit code stays its own.
+QUIET := 2>&1 | { grep -v "is ignored: it is neither a file nor a directory" || true; }
+
+help:
+	@echo "make demo    install into .venv and evaluate the default decoders on primate-reaching"
+	@echo "make test    install for development, check the code and run all tests"
+	@echo "make lint    ruff and mypy alone"
+	@echo "make bench   the measurements of tests/perf"
+	@echo "make clean   remove .venv and what tools left behind"
+
+demo: .venv/.installed
+	$(BIN)/harness eval --suite primate-reaching
+	@echo "To look at it in the browser: $(BIN)/harness board"
+
+test: lint
+	$(BIN)/pytest -n 2
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.installed-dev
+	$(BIN)/pytest -o addopts="-ra --import-mode=importlib" tests/perf
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+	    "Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Making .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	@echo "Installing (about 1.5 GB, a minute or two)"
+	@$(PIP) -e . $(QUIET)
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml | .venv/bin/python
+	@echo "Installing for development (about 1.8 GB, two minutes)"
+	@$(PIP) -e '.[dev]' $(QUIET)
+	@touch .venv/.installed $@

@@ -1,0 +1,61 @@
+"""Hardware profiles: the shipped ones load, and a wrong one is refused with the reason."""
+
+import os
+
+import pytest
+import yaml
+
+from harness.data.suites import shipped
+from harness.errors import UsageError
+from harness.judge.profiles import known_profiles, load_profile
+
+
+def changed(folder, **changes):
+    """A copy of cpu-1 with some keys changed; a None takes the key out."""
+    content = yaml.safe_load((shipped("profiles") / "cpu-1.yaml").read_text()) | changes
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in content.items() if v is not None}))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["cpu-1", "cpu-all", "cuda-1"])
+def test_a_shipped_profile_loads_and_is_named_as_its_file(name):
+    assert name in known_profiles()
+    assert load_profile(name).label == f"{name}@1"
+
+
+def test_the_reference_profile_is_one_core_one_thread_and_two_gib():
+    profile = load_profile("cpu-1")
+    assert (profile.n_cores, profile.n_threads, profile.memory_gib, profile.device) == (1, 1, 2, "cpu")
+
+
+def test_all_cores_means_free_and_one_thread_for_each():
+    profile = load_profile("cpu-all")
+    assert (profile.n_cores, profile.n_threads) == (None, len(os.sched_getaffinity(0)))
+
+
+def test_a_lab_brings_its_own_profile_as_a_file(tmp_path):
+    assert load_profile(changed(tmp_path, name="bench-7", cores=4)).n_cores == 4
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"memory": 4}, "memory"),
+        ({"cores": 0}, "cores"),
+        ({"cores": "some"}, "cores"),
+        ({"device": "tpu"}, "device"),
+        ({"name": "../up"}, "name"),
+        ({"limits": {"fit_seconds": 1}}, "limits.fit_memory_gib"),
+        ({"memory_gib": None}, "memory_gib"),
+    ],
+)
+def test_a_wrong_profile_is_refused_and_the_key_named(tmp_path, changes, named):
+    with pytest.raises(UsageError, match=f"mine.yaml: {named}"):
+        load_profile(changed(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("name", ["cpu-9", "missing.yaml"])
+def test_an_unknown_profile_names_the_known_ones(name):
+    with pytest.raises(UsageError, match=f"{name}.*cpu-1, cpu-all, cuda-1"):
+        load_profile(name)
