@@ -1,0 +1,1 @@
+"""The decoders that come with the harness: one file each, each an example of the contract."""

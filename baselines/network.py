@@ -1,0 +1,85 @@
+"""What the networks share: counts in, standardised targets out, the training, the noise that keeps them honest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from baselines.features import Standard, scored_targets
+from harness import Inputs, Recording, SessionInfo
+from harness.torch_decoder import Schedule, Segment, TorchDecoder, run, train
+
+
+@dataclass
+class CountsNetwork(TorchDecoder):
+    """A network on standardised square-root counts. Subclasses write `build`, `reset` and a `step` in NumPy.
+
+    hidden: Units of a hidden layer.
+    input_dropout, noise: Share of counts hidden, and standard deviation of what is added to them, in training.
+    dropout: Share of the last hidden layer that is hidden in training.
+    updates, learning_rate, batch_size, window_bins: See `harness.torch_decoder.Schedule`.
+    """
+
+    inputs = ("spikes",)
+    hidden: int = 128
+    input_dropout: float = 0.4
+    noise: float = 0.0
+    dropout: float = 0.3
+    updates: int = 300
+    learning_rate: float = 6e-3
+    batch_size: int = 16
+    window_bins: int = 100
+
+    def warm_up_bins(self, bin_s: float) -> int:
+        """Bins before a training window that the network sees and the loss does not."""
+        return 0
+
+    def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> None:
+        targets = scored_targets(train)
+        sd = targets.std(axis=0)
+        self.offset_ = targets.mean(axis=0).astype(np.float32)
+        self.sd_ = np.where(sd > 0, sd, 1).astype(np.float32)
+        standard = Standard.of([r.inputs.streams[self.inputs[0]] for r in train], "sqrt")
+        self.mean_, self.gain_ = standard.mean, standard.gain
+        self._train(train, validation)
+
+    def _train(self, recordings: Sequence[Recording], validation: Sequence[Recording]) -> None:
+        session = recordings[0].session
+        schedule = Schedule(
+            updates=self.updates,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            window_bins=self.window_bins,
+            warm_up_bins=self.warm_up_bins(session.bin_s),
+        )
+        self.start(session)
+        parts = [[s for r in part for s in self._segments(r)] for part in (recordings, validation)]
+        train(self.network, parts[0], parts[1], schedule=schedule, seed=self.seed)
+
+    def _segments(self, recording: Recording) -> list[Segment]:
+        features = self.standard(recording.inputs.streams[self.inputs[0]])
+        targets = np.nan_to_num((recording.targets - self.offset_) / self.sd_).astype(np.float32)
+        return [Segment(features[s], targets[s], recording.scored[s]) for s in recording.inputs.segments()]
+
+    @property
+    def standard(self) -> Standard:
+        """The features of one bin or of many."""
+        return Standard(self.mean_, self.gain_, "sqrt")
+
+    def predict(self, inputs: Inputs, session: SessionInfo) -> np.ndarray:
+        features = self.standard(inputs.streams[self.inputs[0]])
+        answers = [run(self.network, features[s]) for s in inputs.segments()]
+        return np.concatenate(answers) * self.sd_ + self.offset_
+
+
+class Corruption(torch.nn.Module):
+    """In training, drop and jitter inputs, so that no single unit is relied on; the identity afterwards."""
+
+    def __init__(self, dropout: float, noise: float):
+        super().__init__()
+        self.dropout, self.noise = torch.nn.Dropout(dropout), noise
+
+    def forward(self, x: Any) -> Any:
+        return self.dropout(x + self.noise * torch.randn_like(x)) if self.training and self.noise else self.dropout(x)
