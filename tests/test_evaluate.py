@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import write_tiny_suite
+from tests.tiny import write_tiny_suite
 
 from harness.data.cache import Cache
 from harness.data.download import locate
