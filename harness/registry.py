@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -109,11 +110,22 @@ def construct(ref: DecoderRef, settings: Mapping[str, Any]) -> Decoder:
         kind = fields[name].type
         adapter: TypeAdapter[Any] = TypeAdapter(_resolve(kind, cls) if isinstance(kind, str) else kind)
         try:
-            values[name] = adapter.validate_python(given)
+            values[name] = _validated(adapter, given)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise UsageError(f"decoder {ref.name!r}: {name}={given!r} is not a {kind}: {reason}") from None
     return cls(**values)
+
+
+def _validated(adapter: TypeAdapter[Any], given: Any) -> Any:
+    """A value of the field's type; text that is none may be its JSON: `--set memory_s=[0.3,1]`, `--set alpha=null`."""
+    try:
+        return adapter.validate_python(given)
+    except ValidationError:
+        if isinstance(given, str):
+            with suppress(ValidationError):
+                return adapter.validate_json(given)
+        raise
 
 
 def source_root(ref: DecoderRef) -> Path:

@@ -1,4 +1,4 @@
-"""The page's two tables: ranked decoders between ceiling and floor, and those that have no rank."""
+"""The page's two tables: ranked decoders between reference and floor, and those that have no rank."""
 
 import pandas as pd
 import streamlit as st
@@ -11,12 +11,12 @@ SHOWN += ("artifact_kib", "fit_s", "sessions", "isolation", "status")
 
 
 def show_ranked(table: pd.DataFrame, metric: str) -> None:
-    """Best first, with the ceiling and floor rows at their place on grey."""
+    """Best first, with the reference and floor rows at their place on grey."""
     if not table["kind"].eq("ranked").any():
         st.info("No decoder here has finished on all its sessions and seeds yet.", icon=":material/hourglass_empty:")
         return
     shown = _shown(table)
-    bounds = table["kind"].isin(["ceiling", "floor"])
+    bounds = table["kind"].isin(["reference", "floor"])
     styled = shown.style.apply(lambda row: [_look(bounds[row.name])] * len(row), axis=1)
     st.dataframe(
         styled,
@@ -28,8 +28,8 @@ def show_ranked(table: pd.DataFrame, metric: str) -> None:
         alt="Ranked decoders with scores, latency and cost",
     )
     st.caption(
-        "Grey rows: the best score that the recordings allow (ceiling, known for simulated ones) and what a decoder "
-        "without any neural information reaches (floor). With several seeds, score and interval ends are means over "
+        "Grey rows: what a read-out of the true latents reaches (reference, known for simulated recordings only) and what "
+        "a decoder without any neural information reaches (floor). With several seeds, score and interval ends are means over "
         "seeds. Latency is the round trip of one bin by the judge's clock."
     )
 

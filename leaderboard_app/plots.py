@@ -11,11 +11,11 @@ COLOURS = ("#3b7dd8", "#d9730d", "#1f9e77", "#c2559d", "#8a6fd1", "#a8861b", "#d
 
 GREY = "#7d8590"
 FAR_BELOW = 0.15
-BOUND_DASHES = {"ceiling": [6, 3], "floor": [2, 3]}
+BOUND_DASHES = {"reference": [6, 3], "floor": [2, 3]}
 
 
 def score_latency(table: pd.DataFrame, *, metric: str, bin_s: float, height_px: int = 520) -> alt.LayerChart:
-    """Plot every ranked and timed decoder, its interval, the bin's length, and the best ceiling and floor.
+    """Plot every ranked and timed decoder, its interval, the bin's length, and the best reference and floor.
 
     Args:
         table: What `table.ranking` returns.
@@ -64,7 +64,7 @@ def _cycle(values: tuple[str, ...], n: int) -> list[str]:
 
 
 def _bounds(table: pd.DataFrame) -> list[alt.Chart]:
-    """A dashed line for the best ceiling and the best floor, unless it is far below all decoders."""
+    """A dashed line for the best reference and the best floor, unless it is far below all decoders."""
     layers = []
     lowest = table["low"].fillna(table["score"]).where(table["kind"] == "ranked").min()
     for kind, dashes in BOUND_DASHES.items():

@@ -29,8 +29,8 @@ def ranking(records: Sequence[Record]) -> pd.DataFrame:
         records: Records of one `Board`; may be none.
 
     Returns:
-        One row per decoder, best first, ceilings and floors between them at their score, unranked rows last.
-        `kind` is ranked | unranked | ceiling | floor; the units are in the columns' names, and `reason` says why
+        One row per decoder, best first, references and floors between them at their score, unranked rows last.
+        `kind` is ranked | unranked | reference | floor; the units are in the columns' names, and `reason` says why
         a row is unranked.
     """
     runs = runs_of(records)
@@ -108,9 +108,9 @@ def _bounds(records: Sequence[Record]) -> list[dict[str, Any]]:
     if not records:
         return []
     sessions = newest(records).sessions
-    ceilings = [("ceiling", f"ceiling: {k}", v) for k, v in _over(s.reference for s in sessions).items()]
+    references = [("reference", f"reference: {k}", v) for k, v in _over(s.reference for s in sessions).items()]
     floors = [("floor", f"floor: {k}", v) for k, v in _over(s.floor for s in sessions).items()]
-    return [{"kind": kind, "decoder": label, "score": score} for kind, label, score in ceilings + floors]
+    return [{"kind": kind, "decoder": label, "score": score} for kind, label, score in references + floors]
 
 
 def _over(sessions: Iterable[dict[str, float]]) -> dict[str, float]:

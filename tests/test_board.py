@@ -90,16 +90,16 @@ def test_decoders_of_one_name_are_told_apart_by_what_differs():
     assert not any("ridge" in label for label in labels)
 
 
-def test_ceiling_and_floor_are_means_over_sessions_and_stand_at_their_score():
+def test_reference_and_floor_are_means_over_sessions_and_stand_at_their_score():
     sessions = [make_session(f"made-up-{i}", 0.5, reference={"oracle": 0.8 + 0.1 * i}) for i in range(2)]
     table = ranking([make_record(score=0.5, sessions=sessions)])
-    assert table["kind"].tolist() == ["ceiling", "ranked", "floor"]
+    assert table["kind"].tolist() == ["reference", "ranked", "floor"]
     assert table["score"].iloc[0] == pytest.approx(0.85)
 
 
-def test_real_recordings_state_no_ceiling():
+def test_real_recordings_state_no_reference():
     sessions = [make_session("made-up-1", 0.5, reference={})]
-    assert "ceiling" not in set(ranking([make_record(sessions=sessions)])["kind"])
+    assert "reference" not in set(ranking([make_record(sessions=sessions)])["kind"])
 
 
 def test_simulated_and_real_recordings_are_never_one_board():

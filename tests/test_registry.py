@@ -14,6 +14,7 @@ class Mine(Decoder):
     inputs = ("spikes",)
     history_bins: int = 10
     rate: float | None = None
+    lags: tuple[float, ...] = (1.0,)
 
     def fit(self, train, validation): ...
     def reset(self, session): ...
@@ -44,8 +45,8 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_settings_given_as_text_get_the_type_of_their_field(mine):
-    decoder = registry.construct(mine, {"history_bins": "12", "rate": "0.5"})
-    assert (decoder.history_bins, decoder.rate) == (12, 0.5)
+    decoder = registry.construct(mine, {"history_bins": "12", "rate": "null", "lags": "[0.5, 2]"})
+    assert (decoder.history_bins, decoder.rate, decoder.lags) == (12, None, (0.5, 2.0))
 
 
 @pytest.mark.parametrize("settings, message", [({"bins": "1"}, "no field 'bins'"), ({"history_bins": "x"}, "is not a")])

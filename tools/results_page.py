@@ -16,7 +16,9 @@ from leaderboard_app.runs import Board, runs_of
 from leaderboard_app.table import ranking
 from leaderboard_app.wording import interval, metric_name, number
 
-BOARD_HEAD = "| decoder | {metric} | 95 % interval | sd over seeds | p50 ms | p99 ms | missed | parameters | bytes | fit s |"
+BOARD_HEAD = (
+    "| decoder | {metric} | 95 % interval | sd over seeds | p50 ms | p99 ms | missed | parameters | bytes | fit s |"
+)
 
 
 def main() -> None:
@@ -51,7 +53,7 @@ def _machine(record: Record) -> str:
 
 
 def _row(row: pd.Series) -> str:
-    """One line of the table; what a floor or ceiling has no number for stays empty."""
+    """One line of the table; what a floor or reference has no number for stays empty."""
 
     def show(name: str, digits: int, unit: str = "") -> str:
         return "" if pd.isna(row[name]) else f"{row[name]:,.{digits}f}{unit}"

@@ -216,7 +216,7 @@ def plot(sessions: dict[str, Session], folder: Path) -> None:
     ):
         axis.set_title(title)
     folder.mkdir(parents=True, exist_ok=True)
-    axes[3].legend(fontsize=8)
+    axes[0].legend(fontsize=7, loc="upper left")
     others[2].legend(fontsize=8)
     spikes.savefig(folder / "simulation-spikes.png", dpi=80)
     behaviour.savefig(folder / "simulation-behaviour.png", dpi=80)

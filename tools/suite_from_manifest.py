@@ -34,7 +34,8 @@ FAMILIES = {
 
 DANDI_KEYS = ("dandiset", "version", "asset_id", "path", "size", "sha256", "s3_url", "licence")
 ZENODO_KEYS = ("path", "url", "size", "sha256", "md5", "licence")
-SIMULATED = [(subject, session) for subject in (1, 2) for session in range(4)]
+# Subjects that the generator was not calibrated on.
+SIMULATED = [(subject, session) for subject in (11, 12, 13, 14) for session in (0, 1)]
 
 
 def main(arguments: list[str]) -> int:
@@ -58,7 +59,7 @@ def has_behaviour(row: Mapping[str, Any]) -> bool:
 
 
 def simulated_rows() -> Iterator[dict[str, Any]]:
-    """Two subjects of four sessions."""
+    """Four subjects of two sessions."""
     for subject, session in SIMULATED:
         parameters = {"subject_seed": subject, "session": session, "minutes": 4, "n_units": 96}
         yield {

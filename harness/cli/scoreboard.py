@@ -88,7 +88,7 @@ def _bounds(records: Sequence[Record]) -> dict[str, dict[str, float]]:
     """What the recordings themselves allow: label -> session -> score. Ceilings are known for simulated ones only."""
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for s in (s for r in records for s in r.sessions):
-        for kind, scores in (("ceiling", s.reference), ("floor", s.floor)):
+        for kind, scores in (("reference", s.reference), ("floor", s.floor)):
             for name, score in scores.items():
                 found[f"({kind}: {name.replace('_', ' ')})"][s.session] = score
     return found

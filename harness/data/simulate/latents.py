@@ -25,7 +25,7 @@ INPUT_WEIGHTS = np.array([1.0, 1.0, 0.5, 0.6, 0.6, 0.6, 0.6])
 """Velocity x, y; speed; position x, y; preparation x, y."""
 
 DRIVE = 1.2
-TASK_NOISE_SD, FREE_NOISE_SD = 0.7, 1.25
+TASK_NOISE_SD, FREE_NOISE_SD = 0.6, 1.25
 """Stationary deviation per dimension; the driven part of a task dimension has a deviation of about 1."""
 
 

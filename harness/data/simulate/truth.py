@@ -1,7 +1,7 @@
 """How well a simulated session can be decoded, by the suite's own rule of scoring.
 
 The rule: velocity as backward difference in 20 ms bins, R2 as mean over the axes, scored on the last fifth of the
-session less one second at its start.
+session.
 """
 
 import numpy as np
@@ -11,7 +11,6 @@ from harness.data.simulate.latents import STEP_S, at
 from harness.data.simulate.linear_gaussian import BIN_S, LinearGaussian, LinearGaussianSession
 from harness.data.simulate.parameters import Parameters
 
-GAP_S = 1.0
 TRAIN_FRACTION = 0.7
 RIDGE = 10.0
 READOUT_S = (-0.4, 0.15)
@@ -26,7 +25,7 @@ def r2(truth: np.ndarray, estimate: np.ndarray) -> float:
 
 def scored_bins(parameters: Parameters) -> slice:
     """The scored bins of the test part."""
-    return slice(round((parameters.test_start_s + GAP_S) / BIN_S), parameters.n_bins)
+    return slice(round(parameters.test_start_s / BIN_S), parameters.n_bins)
 
 
 def binned_velocity(behaviour: Behaviour, n_bins: int) -> np.ndarray:
