@@ -28,9 +28,9 @@ def show_ranked(table: pd.DataFrame, metric: str) -> None:
         alt="Ranked decoders with scores, latency and cost",
     )
     st.caption(
-        "Grey rows: what a read-out of the true latents reaches (reference, known for simulated recordings only) and what "
-        "a decoder without any neural information reaches (floor). With several seeds, score and interval ends are means over "
-        "seeds. Latency is the round trip of one bin by the judge's clock."
+        "Grey rows: what a read-out of the true latents reaches (reference, known for simulated recordings only) and "
+        "what a decoder without any neural information reaches (floor). With several seeds, score and interval ends "
+        "are means over seeds. Latency is the round trip of one bin by the judge's clock."
     )
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.tiny import write_tiny_suite
 
 from harness.data.cache import Cache
 from harness.data.download import locate
@@ -23,6 +22,7 @@ from harness.registry import find
 from harness.results.cells import npz_to_arrays
 from harness.results.records import record_id, sha256
 from harness.results.store import Store, read_record
+from tests.tiny import write_tiny_suite
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
 

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -12,7 +12,7 @@ import numpy as np
 
 CONTENTION_LIMIT = 1.15
 DRIFT_LIMIT = 1.3
-REPEATS = 7
+ROUNDS = 15
 
 
 def fingerprint() -> dict[str, str | int]:
@@ -41,41 +41,35 @@ def pinned(n_cores: int | None) -> Iterator[None]:
 
 
 def calibrate() -> dict[str, float]:
-    """Median times of fixed kernels, in ms, and how much longer than its CPU time a fixed load took."""
+    """Median times of fixed kernels, in ms, and how much longer than its CPU time all of it took.
+
+    The kernels take turns for some 70 ms, so that a disturbance of a few ms does not decide a median.
+    """
     rng = np.random.default_rng(0)
     small, large = rng.standard_normal((96, 512)), rng.standard_normal((1280, 2048))
-    return {
-        "gemv_small_ms": _median_ms(lambda: small @ small[0]),
-        "gemv_20mb_ms": _median_ms(lambda: large @ large[0]),
-        "python_loop_ms": _median_ms(lambda: sum(range(20_000))),
-        "wall_over_cpu": _contention(),
+    kernels: dict[str, Callable[[], object]] = {
+        "gemv_small_ms": lambda: small @ small[0],
+        "gemv_20mb_ms": lambda: large @ large[0],
+        "python_loop_ms": lambda: sum(range(20_000)),
+        "python_load_ms": lambda: sum(range(200_000)),
     }
+    times: dict[str, list[float]] = {name: [] for name in kernels}
+    wall, cpu = time.perf_counter(), time.thread_time()
+    for _ in range(ROUNDS):
+        for name, kernel in kernels.items():
+            start = time.perf_counter()
+            kernel()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    contention = (time.perf_counter() - wall) / (time.thread_time() - cpu)
+    return {name: median(found) for name, found in times.items()} | {"wall_over_cpu": contention}
 
 
 def noisy(before: dict[str, float], after: dict[str, float]) -> bool:
     """Whether something else took the core, or its speed changed, around a timed pass."""
     if max(before["wall_over_cpu"], after["wall_over_cpu"]) > CONTENTION_LIMIT:
         return True
-    ratio = after["python_loop_ms"] / before["python_loop_ms"]
+    ratio = after["python_load_ms"] / before["python_load_ms"]
     return max(ratio, 1 / ratio) > DRIFT_LIMIT
-
-
-def _median_ms(kernel: object) -> float:
-    assert callable(kernel)
-    kernel()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter_ns()
-        kernel()
-        times.append(time.perf_counter_ns() - start)
-    return median(times) / 1e6
-
-
-def _contention(load_s: float = 0.06) -> float:
-    wall, cpu = time.perf_counter(), time.thread_time()
-    while time.thread_time() - cpu < load_s:
-        sum(range(2000))
-    return (time.perf_counter() - wall) / (time.thread_time() - cpu)
 
 
 def _cpu_model() -> str:
