@@ -19,7 +19,7 @@ help:
 	@echo "make clean   remove .venv and what tools left behind"
 
 demo: .venv/.installed
-	$(BIN)/harness eval --suite primate-reaching
+	$(BIN)/harness eval --suite primate-reaching --seed 42
 	@echo "To look at it in the browser: $(BIN)/harness board"
 
 test: lint
