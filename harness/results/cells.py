@@ -40,8 +40,13 @@ def key(**parts: Any) -> str:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, replace: bool = False) -> None:
-    """Write a folder that appears whole or not at all; one that is there stays, or is replaced."""
+    """Write a folder that appears whole or not at all; one that is there stays, or is replaced.
+
+    The caller holds a lock on the folder's key: what a killed run left behind for it is cleared away.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(left_over, ignore_errors=True)
     new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         for name, content in files.items():
