@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from filelock import FileLock
 
@@ -33,6 +33,8 @@ from harness.results.records import Record, canonical
 from harness.results.scored import cell_files
 from harness.results.store import Store, write_whole
 
+Rerun = Literal["nothing", "failed", "all"]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -41,6 +43,7 @@ class Plan:
     files: session id -> NWB file, for every session of the tier.
     settings: Hyper-parameters from the command line, given to every decoder.
     seeds: Overrides the suite's seeds for stochastic decoders.
+    rerun: Which finished work to run again all the same.
     """
 
     suite: Suite
@@ -52,7 +55,7 @@ class Plan:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seeds: Sequence[int] = ()
     n_workers: int = 1
-    fresh: bool = False
+    rerun: Rerun = "nothing"
 
 
 class Watch(Protocol):
@@ -148,7 +151,7 @@ class _Fit:
 
     def do(self) -> str:
         with _lock(self.plan.store, self.key):
-            if self.plan.fresh or not self.folder.is_dir():
+            if _is_due(self.plan, self.folder / "fit.json"):
                 self._fit()
         return f"fit {self.run.ref.name} on {', '.join(s.id for s in self.sessions)}"
 
@@ -157,7 +160,7 @@ class _Fit:
         fitted = judge.fit(self.candidate(), [p.train for p in parts], [p.validation for p in parts])
         kept = {"status": fitted.status, "error": fitted.error, "fit_s": fitted.fit_s}
         files = {"fit.json": canonical(kept), "artifact.safetensors": fitted.artifact}
-        cells.write_folder(self.folder, files, replace=self.plan.fresh)
+        cells.write_folder(self.folder, files)
 
     def candidate(self) -> judge.Candidate:
         return judge.Candidate(self.run.ref, self.run.parameters, self.run.causal, self.plan.profile)
@@ -179,7 +182,7 @@ class _Test:
 
     def do(self) -> str:
         with _lock(self.plan.store, self.key):
-            if self.plan.fresh or not self.plan.store.cell(self.key).is_dir():
+            if _is_due(self.plan, self.plan.store.cell(self.key) / "cell.json"):
                 self._test()
         return f"stream {self.session.id} through {self.fit.run.ref.name}"
 
@@ -188,7 +191,14 @@ class _Test:
         started = time.perf_counter()
         tested = judge.test(self.fit.candidate(), self.fit.fitted, part.inputs, part.session)
         files = cell_files(tested, part, suite=self.plan.suite, seconds=time.perf_counter() - started)
-        cells.write_folder(self.plan.store.cell(self.key), files, replace=self.plan.fresh)
+        cells.write_folder(self.plan.store.cell(self.key), files)
+
+
+def _is_due(plan: Plan, outcome: Path) -> bool:
+    """Whether a fit or cell has to be run: it is not there, or finished work of its kind is wanted again."""
+    if plan.rerun == "all" or not outcome.exists():
+        return True
+    return plan.rerun == "failed" and cells.read_json(outcome)["status"] != "ok"
 
 
 def _record(plan: Plan, run: Run, tests: Sequence[_Test]) -> Record:

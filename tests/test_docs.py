@@ -99,7 +99,9 @@ def test_a_command_that_does_not_exist_is_noticed(text, accepted):
 @pytest.mark.parametrize("line", documented("make"), ids=lambda line: f"{line.page}: {line.text}")
 def test_a_documented_make_target_exists(line):
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    wanted = [word for word in shlex.split(line.text, comments=True)[1:] if "=" not in word and not word.startswith("-")]
+    wanted = [
+        word for word in shlex.split(line.text, comments=True)[1:] if "=" not in word and not word.startswith("-")
+    ]
     assert set(wanted) <= set(targets), f"{line.page} says `{line.text}`; the Makefile has: {', '.join(targets)}"
 
 

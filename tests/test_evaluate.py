@@ -16,7 +16,7 @@ from harness.data.download import locate
 from harness.data.suites import load_suite
 from harness.errors import UsageError
 from harness.evaluate import Plan, evaluate
-from harness.judge import cell
+from harness.judge import cell as judge_cell
 from harness.judge.profiles import load_profile
 from harness.registry import find
 from harness.results.cells import npz_to_arrays
@@ -86,9 +86,20 @@ def test_a_record_pins_its_predictions_and_artefact_by_hash(plan, records):
 
 
 def test_finished_work_is_never_run_twice(plan, records, monkeypatch):
-    monkeypatch.setattr(cell, "fit", None)
-    monkeypatch.setattr(cell, "test", None)
+    monkeypatch.setattr(judge_cell, "fit", None)
+    monkeypatch.setattr(judge_cell, "test", None)
     assert evaluate(plan, Quiet()) == records
+
+
+def test_failed_work_is_run_again_on_request_only(plan, records, monkeypatch):
+    failed = judge_cell.Fitted("out-of-memory", "fit: killed", b"", 0.0)
+    monkeypatch.setattr(judge_cell, "fit", lambda *_: failed)
+    poor = replace(plan, decoders=[find("train-mean")], store=Store(plan.store.root.parent / "poor"))
+    assert evaluate(poor, Quiet())[0].status == "out-of-memory"
+    monkeypatch.undo()
+    assert evaluate(poor, Quiet())[0].status == "out-of-memory"
+    again = evaluate(replace(poor, rerun="failed"), Quiet())[0]
+    assert again.scores == records[0].scores
 
 
 def test_a_hyper_parameter_makes_another_cell(plan, records):

@@ -1,5 +1,6 @@
 """`harness eval`: evaluate decoders on a suite."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from harness.results.records import Record
 
 DECODER_FAILED = 3
+
+
+class Rerun(StrEnum):
+    """What to run again although it is finished."""
+
+    nothing = "nothing"
+    failed = "failed"
+    all = "all"
 
 
 def command(
@@ -27,7 +36,7 @@ def command(
     data_root: Annotated[Path | None, typer.Option(help="Folder of a suite's local files.")] = None,
     dandi_api: Annotated[str | None, typer.Option(help="API of a DANDI mirror instead of the archive's.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Fits at a time; 0: one per core.")] = 0,
-    fresh: Annotated[bool, typer.Option(help="Run again what is finished already.")] = False,
+    rerun: Annotated[Rerun, typer.Option(help="Finished work to run again.")] = Rerun.nothing,
     json_: Annotated[bool, typer.Option("--json", help="Print records as JSON lines.")] = False,
 ) -> None:
     """Fit, stream and score decoders; without --decoder, the suite's own set."""
@@ -61,7 +70,7 @@ def command(
             settings=settings,
             seeds=tuple(seed or ()),
             n_workers=workers_from(workers),
-            fresh=fresh,
+            rerun=rerun.value,
         )
         with Progress(variant.label) as progress:
             records += evaluate(plan, progress)

@@ -20,6 +20,8 @@ def show_records(records: Sequence[Record], *, store: Path) -> None:
     """Print one table per suite, best decoder first, and below it what failed."""
     for _, of_suite in groupby(records, key=lambda r: r.suite):
         _show_suite(list(of_suite))
+    if any(r.error for r in records):
+        typer.echo("failed ones are kept as they are; to run them again: --rerun failed")
     typer.echo(f"\nrecords: {store / 'records'}\nlook at them: harness board --store {store}")
 
 

@@ -65,7 +65,8 @@ class SessionCell:
 def assemble(context: Context, run: Run, done: Sequence[SessionCell]) -> records.Record:
     """One record from all cells of a run, in the tier's order; the same cells give the record written before."""
     store = context.store
-    note = store.root / "runs" / f"{cells.key(cells=[c.key for c in done], tier=context.tier, seed=run.seed)}.json"
+    outcomes = [records.sha256((store.cell(c.key) / "cell.json").read_bytes()) for c in done]
+    note = store.root / "runs" / f"{cells.key(cells=outcomes, tier=context.tier, run=run.identity())}.json"
     if note.exists():
         path = store.root / cells.read_json(note)["record"]
         if path.exists():

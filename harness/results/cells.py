@@ -39,8 +39,8 @@ def key(**parts: Any) -> str:
     return hashlib.sha256(canonical({"code": code_sha256(), **parts})).hexdigest()
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes], *, replace: bool = False) -> None:
-    """Write a folder that appears whole or not at all; one that is there stays, or is replaced.
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder that appears whole or not at all, in place of one that is there.
 
     The caller holds a lock on the folder's key: what a killed run left behind for it is cleared away.
     """
@@ -55,12 +55,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, replace: bool = Fa
                 file.flush()
                 os.fsync(file.fileno())
         new.chmod(0o755)
-        if replace:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
