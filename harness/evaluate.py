@@ -20,16 +20,17 @@ from filelock import FileLock
 from harness import engine
 from harness.data.identity import content_id
 from harness.data.prepare import prepare
-from harness.data.split import Parts
-from harness.data.suites import Session, Suite
+from harness.data.split import Parts, find_leaks
+from harness.data.suites import Session, Split, Suite
 from harness.errors import UsageError
 from harness.judge import cell as judge
+from harness.judge.audit import Finding
 from harness.judge.host import Description, WorkerFault, describe
 from harness.judge.profiles import Profile
 from harness.registry import DecoderRef, source_sha256
 from harness.results import cells
 from harness.results.assemble import Context, Run, SessionCell, assemble
-from harness.results.records import Record, canonical
+from harness.results.records import Record, canonical, sha256
 from harness.results.scored import cell_files
 from harness.results.store import Store, write_whole
 
@@ -67,6 +68,7 @@ class Watch(Protocol):
 
 def evaluate(plan: Plan, watch: Watch) -> list[Record]:
     """Run a plan and return one record per decoder and seed; whatever fails is in its record."""
+    _refuse_unserved(plan)
     sessions = plan.suite.in_tier(plan.tier)
     runs = [run for ref in plan.decoders for run in _runs(plan, ref)]
     recordings = _Recordings(plan)
@@ -81,15 +83,28 @@ def evaluate(plan: Plan, watch: Watch) -> list[Record]:
     return [_record(plan, run, [test for test in tests if test.fit.run is run]) for run in runs]
 
 
+def _refuse_unserved(plan: Plan) -> None:
+    """Say no to what this version would silently do in another way."""
+    suite, profile = plan.suite, plan.profile
+    if suite.pretraining or suite.calibration_s:
+        raise UsageError(f"suite {suite.label} asks for pretraining or calibration, which this version does not run")
+    if profile.device != "cpu":
+        raise UsageError(f"profile {profile.label} wants a {profile.device} device; this version streams on CPUs only")
+    if "seed" in plan.settings:
+        raise UsageError("--set seed would be overruled by the suite's seeds; choose seeds with --seed")
+
+
 def _runs(plan: Plan, ref: DecoderRef) -> list[Run]:
     """One run per seed, or one for a decoder that is deterministic."""
     source = source_sha256(ref)
     found = _description(plan, ref, source)
+    seeds = list(plan.seeds or plan.suite.seeds)
+    if isinstance(found, WorkerFault):
+        return [Run(ref, plan.settings, source, plan.suite.task.inputs, True, seeds[0], fault=found)]
     wanted = found.inputs or plan.suite.task.inputs
     if not set(wanted) <= set(plan.suite.task.inputs):
         offered = ", ".join(plan.suite.task.inputs)
         raise UsageError(f"decoder {ref.name!r} reads {', '.join(wanted)}; suite {plan.suite.label} gives {offered}")
-    seeds = list(plan.seeds or plan.suite.seeds)
     seeded = "seed" in found.parameters
     chosen = seeds[:1] if found.deterministic or not seeded else seeds
     return [
@@ -98,24 +113,22 @@ def _runs(plan: Plan, ref: DecoderRef) -> list[Run]:
     ]
 
 
-def _description(plan: Plan, ref: DecoderRef, source: str) -> Description:
-    """What the decoder says of itself, asked once per source and settings."""
+def _description(plan: Plan, ref: DecoderRef, source: str) -> Description | WorkerFault:
+    """What the decoder says of itself, asked once per source and settings; or why it cannot even be asked."""
     path = plan.store.root / "descriptions" / f"{cells.key(source=source, settings=dict(plan.settings))}.json"
     if path.exists():
         kept = cells.read_json(path)
         return Description(tuple(kept["inputs"]), kept["causal"], kept["deterministic"], kept["parameters"])
     try:
         found = describe(ref, plan.settings, plan.profile)
-    except WorkerFault:
-        # The fit will meet the same fault and put it into the record of every session.
-        return Description((), True, True, plan.settings)
+    except WorkerFault as fault:
+        return fault
     write_whole(path, canonical(asdict(found)))
     return found
 
 
 def _fit_groups(suite: Suite, sessions: Sequence[Session]) -> list[tuple[Session, ...]]:
-    if suite.pretraining or suite.calibration_s:
-        raise UsageError(f"suite {suite.label} asks for pretraining or calibration, which this version does not run")
+    """Which sessions are fitted together."""
     return [tuple(sessions)] if suite.fit == "joint" else [(s,) for s in sessions]
 
 
@@ -156,9 +169,18 @@ class _Fit:
         return f"fit {self.run.ref.name} on {', '.join(s.id for s in self.sessions)}"
 
     def _fit(self) -> None:
-        parts = [self.recordings(s, self.run.inputs) for s in self.sessions]
-        fitted = judge.fit(self.candidate(), [p.train for p in parts], [p.validation for p in parts])
-        kept = {"status": fitted.status, "error": fitted.error, "fit_s": fitted.fit_s}
+        fault = self.run.fault
+        if fault:
+            fitted = judge.Fitted(fault.status, str(fault), b"", 0.0)
+        else:
+            parts = [self.recordings(s, self.run.inputs) for s in self.sessions]
+            fitted = judge.fit(self.candidate(), [p.train for p in parts], [p.validation for p in parts])
+        kept = {
+            "status": fitted.status,
+            "error": fitted.error,
+            "fit_s": fitted.fit_s,
+            "artifact": sha256(fitted.artifact),
+        }
         files = {"fit.json": canonical(kept), "artifact.safetensors": fitted.artifact}
         cells.write_folder(self.folder, files)
 
@@ -169,7 +191,13 @@ class _Fit:
     def fitted(self) -> judge.Fitted:
         kept = cells.read_json(self.folder / "fit.json")
         content = (self.folder / "artifact.safetensors").read_bytes()
-        return judge.Fitted(kept["status"], kept["error"], content, kept["fit_s"])
+        fitted_on = [self.recordings(s, self.run.inputs).train.session for s in self.sessions]
+        return judge.Fitted(kept["status"], kept["error"], content, kept["fit_s"], fitted_on)
+
+    @property
+    def outcome(self) -> str:
+        """Hash of what was learned: a test pass belongs to it."""
+        return str(cells.read_json(self.folder / "fit.json")["artifact"])
 
 
 class _Test:
@@ -182,16 +210,30 @@ class _Test:
 
     def do(self) -> str:
         with _lock(self.plan.store, self.key):
-            if _is_due(self.plan, self.plan.store.cell(self.key) / "cell.json"):
+            if self._is_due():
                 self._test()
         return f"stream {self.session.id} through {self.fit.run.ref.name}"
 
+    def _is_due(self) -> bool:
+        """Not run yet, wanted again, or run with what an earlier fit had learned."""
+        outcome = self.plan.store.cell(self.key) / "cell.json"
+        return _is_due(self.plan, outcome) or cells.read_json(outcome)["artifact"] != self.fit.outcome
+
     def _test(self) -> None:
-        part = self.recordings(self.session, self.fit.run.inputs).test
+        parts = self.recordings(self.session, self.fit.run.inputs)
+        part, rule = parts.test, self.plan.suite.splits[self.session.split]
         started = time.perf_counter()
         tested = judge.test(self.fit.candidate(), self.fit.fitted, part.inputs, part.session)
-        files = cell_files(tested, part, suite=self.plan.suite, seconds=time.perf_counter() - started)
+        tested = replace(tested, findings={**tested.findings, "parts_are_apart": _apart(parts, rule)})
+        seconds = time.perf_counter() - started
+        files = cell_files(tested, part, suite=self.plan.suite, seconds=seconds, artifact=self.fit.outcome)
         cells.write_folder(self.plan.store.cell(self.key), files)
+
+
+def _apart(parts: Parts, rule: Split) -> Finding:
+    """The audit's finding on train, validation and test: no scored bin in two of them, gaps kept."""
+    leaks = find_leaks(parts, gap_s=rule.gap_s)
+    return Finding(not leaks, "; ".join(leaks), None)
 
 
 def _is_due(plan: Plan, outcome: Path) -> bool:

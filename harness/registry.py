@@ -69,13 +69,34 @@ def find(name: str) -> DecoderRef:
         file = Path(path).resolve()
         if not file.is_file():
             raise UsageError(f"decoder file {path!r} does not exist; give an existing file as path/to/file.py:Class")
-        return DecoderRef(class_name.lower(), f"{file}:{class_name}", "file")
+        if class_name not in _classes(file):
+            known_there = ", ".join(_classes(file)) or "none"
+            raise UsageError(f"{path} has no class {class_name!r}; its classes: {known_there}; write {path}:Class")
+        return DecoderRef(f"{file.name}:{class_name}", f"{file}:{class_name}", "file")
     decoders = known()
     if name not in decoders:
         raise UsageError(
             f"unknown decoder {name!r}; known: {', '.join(decoders)}; or name a file as path/to/file.py:Class"
         )
     return decoders[name]
+
+
+def _classes(file: Path) -> list[str]:
+    """Names of the classes that a file defines or imports at its top level, without running it."""
+    names = []
+    for node in _parsed(file).body:
+        if isinstance(node, ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names += [alias.asname or alias.name for alias in node.names]
+    return names
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise DecoderError(f"{path} is no valid Python: {error}; mend it first") from None
 
 
 def load(ref: DecoderRef) -> type[Decoder]:
@@ -143,8 +164,10 @@ def source_root(ref: DecoderRef) -> Path:
 def source_sha256(ref: DecoderRef) -> str:
     """Hash of the decoder's own source: its file and all that it imports from its top-level package."""
     digest = hashlib.sha256(ref.entry_point.rpartition("/")[2].encode())
-    for path in sorted(_closure(ref), key=lambda p: p.name):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    base = source_root(ref).parent
+    named = {(p.relative_to(base) if base in p.parents else Path(p.name)).as_posix(): p for p in _closure(ref)}
+    for name, path in sorted(named.items()):
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -171,7 +194,7 @@ def _closure(ref: DecoderRef) -> set[Path]:
 
 def _imports(path: Path, package: str) -> Iterator[str]:
     """Every module, or name of a module, that a file imports; relative ones resolved in `package`."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -194,11 +217,13 @@ def _module_file(module: str, package: Path) -> Path | None:
 
 
 def _import_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own, so that a file called signal.py does not become everybody's `signal`.
+    name = f"decoder_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

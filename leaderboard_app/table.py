@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from harness.results.records import Record
+from harness.score.metrics import metric
 from leaderboard_app.runs import Data, Run, newest, runs_of, shared_data
 
 TEXT = ("kind", "decoder", "sessions", "isolation", "status", "reason", "started_utc")
@@ -40,10 +41,15 @@ def ranking(records: Sequence[Record]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, float))
     table = table.fillna(dict.fromkeys(TEXT, "") | {"noisy": False})
     table["unranked"] = table["kind"] == "unranked"
-    table = table.sort_values(["unranked", "score", "decoder"], ascending=[True, False, True], ignore_index=True)
+    ascending = [True, not _higher_is_better(records), True]
+    table = table.sort_values(["unranked", "score", "decoder"], ascending=ascending, ignore_index=True)
     ranked = table["kind"] == "ranked"
     table["rank"] = ranked.cumsum().where(ranked).astype("Int64")
     return table[list(COLUMNS)]
+
+
+def _higher_is_better(records: Sequence[Record]) -> bool:
+    return not records or metric(records[0].metric).higher_is_better
 
 
 def _unranked_because(run: Run, data: Data) -> str:

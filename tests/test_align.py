@@ -181,6 +181,36 @@ def test_bins_that_the_counts_do_not_fit_are_refused():
         align(counts, session(), task=task(), layout=layout(counts="processing/c"))
 
 
+@pytest.mark.parametrize("shape", [(0, 2), (2, 2)])
+def test_counts_of_less_than_one_bin_are_refused(shape):
+    counts = Contents(ramp(1), counts=Series(np.ones(shape), np.arange(shape[0]) / 100, 0.01))
+    with pytest.raises(BadData, match=f"session 's': its {shape[0]} counted bins do not make one bin of 30 ms"):
+        align(counts, session(), task=task(bin_s=0.03), layout=layout(counts="processing/c"))
+
+
+def test_counts_without_units_make_no_recording():
+    counts = Contents(ramp(1), counts=Series(np.ones((30, 0)), np.arange(30) / 100, 0.01))
+    with pytest.raises(BadData, match="session 's': there is not one unit"):
+        align(counts, session(), task=task(bin_s=0.03), layout=layout(counts="processing/c"))
+
+
+def test_a_span_of_too_many_bins_is_refused_before_anything_is_allocated():
+    series = Series(np.zeros((2, 1)), np.array([0.0, 2e6]), 0.001)
+    with pytest.raises(BadData, match="session 's': 2e\\+06 s of behaviour make 1e\\+08 bins"):
+        aligned(Contents(series, trains([0.5])))
+
+
+def test_a_behaviour_too_large_for_float32_is_refused():
+    with pytest.raises(BadData, match="session 's': 'p' reaches 1e\\+39 .*conversion"):
+        aligned(Contents(ramp(1, slope=1e39), trains([])))
+
+
+def test_a_layout_without_spikes_is_refused_by_its_name():
+    bare = layout().model_copy(update={"spikes": None})
+    with pytest.raises(UsageError, match="session 's': layout 'l' does not say where the spikes are; add `spikes`"):
+        align(Contents(ramp(1)), session(), task=task(), layout=bare)
+
+
 def test_a_bin_must_be_a_whole_number_of_ticks():
     with pytest.raises(UsageError, match="not a whole number"):
         aligned(Contents(ramp(1), trains([])), bin_s=0.02001)

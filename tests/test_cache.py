@@ -12,6 +12,7 @@ from threading import Event
 
 import pytest
 
+from harness.data import cache as caching
 from harness.data.add import add_file, files_below
 from harness.data.cache import Cache, default_cache, file_digests, readable_size
 from harness.data.pins import Pin, pin_of, pins_in_manifest, read_pin
@@ -71,12 +72,31 @@ def test_every_pinned_digest_must_fit(cache):
         put(cache, pin=pin)
 
 
-def test_a_file_kept_under_its_md5_is_found_by_a_row_that_also_knows_its_sha256(cache):
+ROW = {"host": "zenodo", "record": "1", "path": "one.mat", "url": "http://x/one.mat", "licence": "CC-BY-4.0"}
+
+
+def test_a_file_kept_under_its_md5_is_checked_once_for_a_row_that_also_knows_its_sha256(cache, monkeypatch):
     path = put(cache, pin=Pin("one.mat", {"md5": MD5}))
-    row = {"host": "zenodo", "record": "1", "path": "one.mat", "url": "http://x/one.mat", "licence": "CC-BY-4.0"}
-    assert cache.find(Zenodo(**row, md5=MD5, sha256=SHA256)) == path
-    assert cache.find(Zenodo(**row, sha256=SHA256)) is None
-    assert cache.find(Zenodo(**row)) is None
+    assert cache.find(Zenodo(**ROW, sha256=SHA256)) is None
+    found = cache.find(Zenodo(**ROW, md5=MD5, sha256=SHA256))
+    assert found == cache.blob("sha256", SHA256) and found.samefile(path)
+    monkeypatch.setattr(caching, "check_file", None)
+    assert cache.find(Zenodo(**ROW, md5=MD5, sha256=SHA256)) == cache.find(Zenodo(**ROW, sha256=SHA256)) == found
+    assert cache.find(Zenodo(**ROW, md5=MD5)) == path
+    assert cache.find(Zenodo(**ROW)) is None
+
+
+def test_a_file_with_the_right_md5_and_another_sha256_counts_as_absent(cache):
+    put(cache, pin=Pin("one.mat", {"md5": MD5}))
+    assert cache.find(Zenodo(**ROW, md5=MD5, sha256="0" * 64)) is None
+    assert cache.find(Zenodo(**ROW, md5=MD5)) is not None
+
+
+def test_on_a_read_only_disk_a_file_under_its_md5_is_checked_and_stays_where_it_is(cache, monkeypatch):
+    path = put(cache, pin=Pin("one.mat", {"md5": MD5}))
+    monkeypatch.setattr(os, "access", lambda *a: False)
+    assert cache.find(Zenodo(**ROW, md5=MD5, sha256=SHA256)) == path
+    assert cache.find(Zenodo(**ROW, md5=MD5, sha256="0" * 64)) is None
 
 
 def test_a_cached_file_of_the_wrong_size_counts_as_absent(cache):

@@ -12,6 +12,7 @@ from harness.data import fetch as fetching
 from harness.data import transfer as transferring
 from harness.data.cache import Cache
 from harness.data.download import Access, fetch, missing, reachable
+from harness.data.pins import pin_of
 from harness.data.suites import Session, Simulated
 from harness.errors import BadData, MissingData
 from tests.archive_server import Archive, Manners, only_loopback, serving, session
@@ -134,6 +135,28 @@ def test_a_disk_that_fills_up_meanwhile_is_named(archive, cache, monkeypatch):
     monkeypatch.setattr(transferring, "_write", full)
     with pytest.raises(MissingData, match="one cannot be written below .*: No space left on device; make room"):
         get(archive, cache, mat(archive))
+
+
+@pytest.mark.parametrize("left", [b"", CONTENT[:100_000]], ids=["from the start", "resumed"])
+def test_a_body_longer_than_the_pin_is_cut_at_once(archive, cache, left):
+    one = mat(archive, Manners(body=CONTENT + b"x" * 20_000_000, without_length=True))
+    leave_part(cache, one, left)
+    assert "more than the 400000 bytes that are pinned" in refused(archive, cache, one)
+    assert list((cache.root / "parts").iterdir()) == []
+    assert archive.n_sent["one.mat"] < 20_000_000
+
+
+def test_a_body_of_unknown_size_stops_before_the_disk_is_full(archive, cache, monkeypatch):
+    usage = namedtuple("usage", "free")
+    free = iter(range(10**9, 0, -300_000_000))
+    monkeypatch.setattr(transferring.shutil, "disk_usage", lambda folder: usage(next(free)))
+    with pytest.raises(MissingData, match=r"one\.mat.*400\.0 MB are free.*make room"):
+        get(archive, cache, mat(archive, size=None))
+    assert cache.part(transferring_pin(archive)).stat().st_size == 2 * transferring.CHUNK_BYTES
+
+
+def transferring_pin(archive):
+    return pin_of(mat(archive, size=None).source)
 
 
 # Without a network

@@ -85,6 +85,16 @@ def test_one_constant_output_leaves_the_weighted_r2_to_the_others():
     assert metrics.r2_weighted(y, p) == pytest.approx(metrics.r2_weighted(y[:, 1:], p[:, 1:]), rel=1e-12)
 
 
+@pytest.mark.parametrize("constant", [0.0, 0.5, 1e6, 0.1])
+def test_a_constant_output_does_not_count_in_the_weighted_r2_however_it_is_predicted(constant):
+    y, p = noisy(9, error=0.5)
+    y[:, 0] = constant
+    assert metrics.r2_weighted(y, p) == pytest.approx(metrics.r2_weighted(y[:, 1:], p[:, 1:]), rel=1e-12)
+    if constant != 0.1:  # its mean is not itself in float64, and the other library takes the difference for variance
+        expected = sklearn.metrics.r2_score(y, p, multioutput="variance_weighted")
+        assert metrics.r2_weighted(y, p) == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_constant_prediction_has_no_correlation_but_an_r2():
     y, _ = noisy(8, error=0.0)
     p = np.full_like(y, 0.1)

@@ -122,7 +122,7 @@ def test_what_pynwb_writes_is_read(tmp_path):
     with pynwb.NWBHDF5IO(tmp_path / "p.nwb", "w") as io:
         io.write(nwb)
     found = read(tmp_path / "p.nwb")
-    assert found.identifier == "id-7" and found.target.unit == "m" and found.target.values[0, 0] == 0.01
+    assert found.target.unit == "m" and found.target.values[0, 0] == 0.01
     np.testing.assert_array_equal(found.spikes.times_s, np.concatenate(SPIKES))
     assert found.spikes.intervals_s.tolist() == [[0.0, 2.0]]
     assert found.trials["result"].tolist() == ["R"]
@@ -211,6 +211,14 @@ def stamped(times_s):
         (stamped(np.zeros(200)), "does not go up"),
         (stamped(np.full(200, np.nan)), "does not go up"),
         (attribute("processing/behavior/pos/starting_time", "rate", 0.0), "rate 0.0"),
+        (stamped(np.append(np.arange(199) / 100, 1e9)), "at 0 to 1e\\+09 s"),
+        (stamped(np.append(np.arange(199) / 100, 1e300)), "at 0 to 1e\\+300 s"),
+        (stamped(np.append(np.arange(199) / 100, 5e6)), "at 0 to 5e\\+06 s"),
+        (attribute("processing/behavior/pos/starting_time", "rate", 1e-9), "at 0 to 1.99e\\+11 s"),
+        (attribute("processing/behavior/pos/starting_time", "rate", 5e-324), "at 0 to inf s"),
+        (put("units/obs_intervals", np.array([[0.0, np.inf]] * 3)), "start <= stop"),
+        (put("units/obs_intervals", np.array([[np.nan, 1.0]] * 3)), "start <= stop"),
+        (put("units/obs_intervals", np.array([[0.0, 1e300]] * 3)), "start <= stop"),
         (attribute("processing/behavior/pos/data", "conversion", np.nan), "conversion nan"),
         (put("processing/behavior/pos/data", np.zeros((200, 3))), "3 columns for the outputs x, y"),
         (lambda f: f.__delitem__("processing/behavior/pos/starting_time"), "neither timestamps nor starting_time"),

@@ -1,9 +1,12 @@
 """From a file to its parts, in every public layout and on the real recordings."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
 
+from harness.data import prepare as preparing
 from harness.data.align import align
 from harness.data.nwb import read_contents
 from harness.data.prepare import prepare
@@ -85,6 +88,19 @@ def test_perich_scores_rewarded_trials_from_the_first_go_cue(tmp_path, task):
     assert not {3, *(i for i, r in enumerate(truth.trials["result"]) if r == "F")} & set(trial.tolist())
     within = edges_s - truth.trials["start_time"][trial]
     assert within.min() > 0.7 and within.max() <= 3.0 + 1e-9
+
+
+def test_parts_that_leak_are_refused_for_every_session(tmp_path, monkeypatch):
+    truth = files.falcon_m2(tmp_path / "a.nwb")
+    whole = preparing.split
+
+    def leaking(*given):
+        parts = whole(*given)
+        return replace(parts, train=parts.test, ticks={**parts.ticks, "train": parts.ticks["test"]})
+
+    monkeypatch.setattr(preparing, "split", leaking)
+    with pytest.raises(BadData, match=r"session '.*': its parts are not apart: \d+ scored bins of test lie in train"):
+        prepared("falcon-m2", truth.path)
 
 
 def test_masked_samples_are_not_scored(tmp_path):

@@ -39,6 +39,18 @@ def test_an_unknown_name_lists_the_known_ones():
         registry.find("winer")
 
 
+def test_a_class_that_is_not_in_the_file_lists_those_that_are(mine):
+    path = mine.module
+    with pytest.raises(UsageError, match="has no class 'Mien'; its classes: dataclass, Decoder, Mine"):
+        registry.find(f"{path}:Mien")
+
+
+def test_a_file_with_a_syntax_error_is_named(tmp_path):
+    (tmp_path / "broken.py").write_text("class Mine(:")
+    with pytest.raises(DecoderError, match=r"broken.py is no valid Python: .*line 1"):
+        registry.find(f"{tmp_path}/broken.py:Mine")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere.py' does not exist"):
         registry.find(f"{tmp_path}/nowhere.py:Mine")
@@ -62,7 +74,7 @@ def test_a_class_that_is_no_decoder_is_refused(tmp_path):
 
 
 def test_an_import_that_fails_names_the_decoder(tmp_path):
-    (tmp_path / "broken.py").write_text("import nothing_of_that_name")
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name\n\n\nclass Mine: ...")
     with pytest.raises(DecoderError, match="nothing_of_that_name"):
         registry.load(registry.find(f"{tmp_path}/broken.py:Mine"))
 

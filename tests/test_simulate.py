@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.data.nwb_write import read_truth
-from harness.data.simulate import best_score, parse, spec_sha256, write_session
+from harness.data.simulate import best_score, parameters, parse, spec_sha256, write_session
 from harness.data.simulate.behaviour import PAD_S, RATE_HZ, minimum_jerk, simulate_behaviour
 from harness.data.simulate.latents import N_LATENTS, subject_dynamics
 from harness.data.simulate.linear_gaussian import linear_gaussian_model, linear_gaussian_session, position_m
@@ -279,3 +279,18 @@ def test_random_streams_are_independent_of_each_other():
     streams = [("behaviour", None), ("behaviour", 0), ("behaviour", 1), ("spikes", 0)]
     draws = [random_stream(parameters, name, session=session).random(4).tolist() for name, session in streams]
     assert len({json.dumps(d) for d in draws}) == len(draws)
+
+
+def test_the_hash_sees_every_change_of_the_generators_code(monkeypatch, tmp_path):
+    before = spec_sha256({})
+    (tmp_path / "spikes.py").write_text("DEAD_S = 0.002")
+    files = (*parameters.source_files(), tmp_path / "spikes.py")
+    assert {"session.py", "spikes.py", "latents.py", "nwb_write.py"} < {path.name for path in parameters.source_files()}
+    monkeypatch.setattr(parameters, "source_files", lambda: files)
+    hashes = [before]
+    for code in ("DEAD_S = 0.001", "DEAD_S = 0.002", "DEAD_S = 0.001"):
+        (tmp_path / "spikes.py").write_text(code)
+        parameters.source_sha256.cache_clear()
+        hashes.append(spec_sha256({}))
+    parameters.source_sha256.cache_clear()
+    assert hashes[1] == hashes[3] and len(set(hashes)) == 3

@@ -171,3 +171,46 @@ def test_leaks_are_found_and_said():
     assert "validation and test are 0.5 s apart, where 1 s belong" in find_leaks(parts, gap_s=1.0)
     leaking = replace(parts, train=parts.test, ticks={**parts.ticks, "train": parts.ticks["test"]})
     assert "20 scored bins of test lie in train" in find_leaks(leaking)
+
+
+def still(n_bins, outputs, *, still_from=0):
+    """A session with one output per column; the named columns stand still from a bin on."""
+    found = whole(n_bins)
+    targets = np.repeat(found.recording.targets, len(outputs), axis=1)
+    targets[still_from:, [i for i, name in enumerate(outputs) if name.startswith("still")]] = 3.0
+    info = replace(found.recording.session, outputs=outputs)
+    return replace(found, recording=replace(found.recording, session=info, targets=targets))
+
+
+def test_an_output_that_never_changes_in_the_test_is_refused_with_what_to_do():
+    rule = TimeSplit(fractions=(0.6, 0.2, 0.2), gap_s=0)
+    with pytest.raises(BadData, match=r"session 's': still-y does not change in the 20 scored bins .* leave"):
+        split(still(100, ("x", "still-y")), {}, rule)
+    with pytest.raises(BadData, match="still-x, still-y do not change"):
+        split(still(100, ("still-x", "still-y"), still_from=80), {}, rule)
+    assert split(still(100, ("x", "still-y"), still_from=82), {}, rule).test.scored.sum() == 20
+
+
+@pytest.mark.parametrize("rule", [trial_rule(keep={"cues": (1.0,)}), trial_rule(column="cues", train=("1",))])
+def test_a_column_of_several_values_per_trial_cannot_choose_trials(rule):
+    ragged = np.empty(3, object)
+    ragged[:] = [np.array([1.0, 2.0]), np.array([]), np.array([5.0])]
+    for column in (ragged, np.ones((3, 2))):
+        with pytest.raises(BadData, match="trial column 'cues' has several values per trial"):
+            split(whole(60), trials(0, 1, 2, cues=column), rule)
+
+
+@pytest.mark.parametrize(
+    "column", [np.empty((3, 0)), np.ones((3, 2, 2)), np.array([np.array(["a", "b"]), np.array(["c"])], object)]
+)
+def test_a_window_column_that_gives_no_times_is_refused(column):
+    with pytest.raises(BadData, match="gives no times; correct the window"):
+        first_times(column)
+
+
+def test_bins_that_lie_a_little_too_close_still_keep_the_gap():
+    """The gap is a second of time, not only ten bins of a file whose clock is slow."""
+    found = whole(100)
+    found = replace(found, ticks=found.ticks - np.arange(100) // 2)
+    parts = split(found, {}, TimeSplit(fractions=(0.6, 0.2, 0.2), gap_s=1.0))
+    assert find_leaks(parts, gap_s=1.0) == ()

@@ -9,6 +9,7 @@ import yaml
 
 from harness.data.suites import PINNED_TIERS, Dandi, Simulated, Suite, Zenodo, load_suite, shipped
 from harness.errors import UsageError
+from harness.score.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = ROOT.parent / "shared" / "manifests" / "primate-reaching.json"
@@ -136,6 +137,9 @@ def test_the_minimal_suite_is_valid():
         ({"session": {"tasks": ["force"]}}, "task 'force' is none of velocity"),
         ({"splits": {"x": {"kind": "trials"}}}, "needs `trials` in layout 'l'"),
         ({"splits": {"x": {"kind": "time", "fractions": [0.7, 0.1, 0.1]}}}, "must sum to 1"),
+        ({"metrics": []}, "metrics: .*at least 1 item"),
+        ({"metrics": ["r3"]}, r"metrics\.0: .*'r2', 'r2_weighted', 'pearson' or 'rmse'"),
+        ({"metrics": ["r2", "rmse", "r2"]}, "metric 'r2' is listed twice"),
         ({"layouts": {"l": {"spikes": {"units": "u", "counts": "c"}, "targets": {}}}}, "not both"),
     ],
 )
@@ -150,3 +154,16 @@ def test_a_suite_that_cannot_be_meant_is_refused_with_its_file(tmp_path, changes
 def test_an_unknown_tier_is_refused_with_those_there_are(reaching):
     with pytest.raises(UsageError, match="no tier 'huge'; it has: simulated, mini"):
         reaching.in_tier("huge")
+
+
+def test_a_suite_may_name_all_metrics_that_there_are():
+    assert Suite.model_validate(minimal(metrics=list(METRICS))).metrics == tuple(METRICS)
+
+
+@pytest.mark.parametrize("twice", ["name: tiny", "splits:\n  x: {kind: time, fractions: [0.6, 0.2, 0.2]}"])
+def test_a_key_that_is_given_twice_is_refused_with_its_line(tmp_path, twice):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(f"{yaml.safe_dump(minimal())}{twice}\n")
+    key = twice.partition(":")[0]
+    with pytest.raises(UsageError, match=rf"(?s)tiny\.yaml is no valid YAML.*key '{key}' is given twice.*line \d+"):
+        load_suite(str(path))

@@ -164,7 +164,7 @@ def rows() -> Iterator[tuple[str, Callable[[Session], object]]]:
         "speed autocorrelation at 0.05 0.2 0.5 1.0 s",
         lambda s: autocorrelation(np.linalg.norm(s.velocity, axis=1, keepdims=True), 20)[lags, 0],
     )
-    yield "velocity leads spikes by, s, where encoding is best", lambda s: SHIFTS[np.argmax(encoding(s))] * BIN_S
+    yield "velocity follows spikes by, s, where encoding is best", lambda s: SHIFTS[np.argmax(encoding(s))] * BIN_S
     yield "mean encoding R2 there", lambda s: encoding(s).max()
     yield f"ridge R2, history of {HISTORY_BINS} bins", lambda s: [ridge_r2(s, n) for n in HISTORY_BINS]
 

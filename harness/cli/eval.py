@@ -48,14 +48,19 @@ def command(
     from harness.data.suites import load_suite
     from harness.evaluate import Plan, evaluate
     from harness.judge.profiles import load_profile
+    from harness.judge.sandbox import why_no_sandbox
     from harness.registry import find
-    from harness.results.store import Store
+    from harness.results.store import Store, make_store
 
-    chosen, cache = load_suite(suite), default_cache()
+    chosen, hardware, cache = load_suite(suite), load_profile(profile), default_cache()
+    make_store(store)
+    if why := why_no_sandbox():
+        typer.echo(f"Decoders run as plain processes (isolation: process), for {why}.", err=True)
     settings = settings_from(set_ or [])
     decoders = [find(name) for name in decoder or chosen.decoders]
     access = Access(dandi_api) if dandi_api else Access()
     tier = _tier(chosen, tier, cache, access)
+    _refuse_unreadable(chosen, tier)
     with bars() as watcher:
         files = locate(chosen.in_tier(tier), cache, data_root=data_root, access=access, watcher=watcher)
     records: list[Record] = []
@@ -65,7 +70,7 @@ def command(
             tier=tier,
             files=files,
             decoders=decoders,
-            profile=load_profile(profile),
+            profile=hardware,
             store=Store(store),
             settings=settings,
             seeds=tuple(seed or ()),
@@ -81,6 +86,18 @@ def command(
         show_records(records, store=store)
     if any(record.status != "ok" for record in records):
         raise typer.Exit(DECODER_FAILED)
+
+
+def _refuse_unreadable(suite: "Suite", tier: str) -> None:
+    """Before a large download, not after it."""
+    from harness.errors import UsageError
+
+    found = [s.id for s in suite.in_tier(tier) if suite.layouts[s.layout].format != "nwb"]
+    if found:
+        raise UsageError(
+            f"tier {tier!r} of {suite.label} holds {len(found)} MATLAB files ({found[0]}, ...), which this version can "
+            f"fetch and verify but not read; evaluate another tier: {', '.join(t for t in suite.tiers() if t != tier)}"
+        )
 
 
 def _tier(suite: "Suite", wanted: str, cache: "Cache", access: "Access") -> str:

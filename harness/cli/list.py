@@ -89,7 +89,7 @@ def _results(store: Path) -> list[dict[str, str]]:
             "decoder": r.decoder.name,
             "seed": str(r.seed),
             "status": r.status,
-            r.metric: f"{r.scores[r.metric].value:.2f}" if r.scores else "",
+            "score": f"{r.metric} {r.scores[r.metric].value:.2f}" if r.metric in r.scores else "",
         }
         for r in Store(store).records()
     ]

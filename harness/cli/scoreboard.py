@@ -11,6 +11,7 @@ from rich.table import Table
 
 from harness.cli.show import console
 from harness.results.records import Record, SessionResult
+from harness.score.metrics import metric
 
 MOST_SESSIONS_SHOWN = 4
 RIGHT = ("seeds", "p50 ms", "p99 ms", "missed", "parameters", "bytes", "fit s")
@@ -39,7 +40,9 @@ def _show_suite(records: Sequence[Record]) -> None:
     for of_decoder in sorted(by_decoder.values(), key=_rank):
         table.add_row(*_row(of_decoder, shown))
     for label, found in _bounds(records).items():
-        table.add_row(label, _number(found.values()), "", *(_number([found[s]]) for s in shown), style="dim")
+        table.add_row(
+            label, _number(found.values()), "", *(_number([found[s]] if s in found else []) for s in shown), style="dim"
+        )
     console().print(table)
     for record in (r for r in records if r.error):
         typer.echo(f"{record.decoder.name}, seed {record.seed}: {record.status}: {record.error}")
@@ -57,11 +60,12 @@ def _title(records: Sequence[Record]) -> str:
 
 def _rank(records: Sequence[Record]) -> float:
     values = _values(records)
-    return -fmean(values) if values else float("inf")
+    sign = -1 if metric(records[0].metric).higher_is_better else 1
+    return sign * fmean(values) if values else float("inf")
 
 
 def _values(records: Sequence[Record]) -> list[float]:
-    return [r.scores[r.metric].value for r in records if r.scores]
+    return [r.scores[r.metric].value for r in records if r.metric in r.scores]
 
 
 def _row(records: Sequence[Record], shown: Sequence[str]) -> list[str]:
@@ -70,12 +74,12 @@ def _row(records: Sequence[Record], shown: Sequence[str]) -> list[str]:
     status = next((x.status for x in records if x.status != "ok"), "ok")
     if not values:
         return [r.decoder.name, *[""] * (2 + len(shown) + len(RIGHT)), status]
-    spans = [x.scores[x.metric] for x in records if x.scores]
-    ends = [_number(s.low for s in spans if s.low is not None), _number(s.high for s in spans if s.high is not None)]
-    each = [_number(s.scores[r.metric] for s in _named(records, name) if s.scores) for name in shown]
+    spans = [x.scores[x.metric] for x in records if x.metric in x.scores]
+    lows, highs = ([end for s in spans if (end := getattr(s, side)) is not None] for side in ("low", "high"))
+    each = [_number(s.scores[r.metric] for s in _named(records, name) if r.metric in s.scores) for name in shown]
     seeds = f"{len(values)}" + (f" (sd {stdev(values):.3f})" if len(values) > 1 else "")
     cost = [f"{r.cost.parameters:,}", f"{r.cost.artifact_bytes:,}", f"{fmean(x.cost.fit_s for x in records):.1f}"]
-    return [r.decoder.name, _number(values), " to ".join(ends), *each, seeds, *_timing(records), *cost, status]
+    return [r.decoder.name, _number(values), _interval(lows, highs), *each, seeds, *_timing(records), *cost, status]
 
 
 def _timing(records: Sequence[Record]) -> list[str]:
@@ -100,7 +104,14 @@ def _named(records: Sequence[Record], session: str) -> list[SessionResult]:
     return [s for r in records for s in r.sessions if s.session == session]
 
 
+def _interval(lows: Sequence[float], highs: Sequence[float]) -> str:
+    return f"{_number(lows)} to {_number(highs)}" if lows and highs else ""
+
+
 def _number(values: Iterable[float]) -> str:
-    """Mean of the values with two decimals, without a minus on zero."""
-    text = f"{fmean(values):.2f}"
+    """Mean of the values with two decimals, without a minus on zero; empty if there are none."""
+    found = list(values)
+    if not found:
+        return ""
+    text = f"{fmean(found):.2f}"
     return text.lstrip("-") if float(text) == 0 else text

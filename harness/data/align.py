@@ -25,6 +25,10 @@ SNAP_PERIODS = 1e-6
 """An instant this near to a sample is that sample: seconds in float64 are not exact."""
 
 
+MOST_BINS = 50_000_000
+"""Eleven days of 20 ms; a file that claims more is damaged."""
+
+
 @dataclass(frozen=True)
 class Aligned:
     """A whole session as one recording.
@@ -56,24 +60,33 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
     and behaviour was recorded; the first bin of each stretch is a start.
 
     Raises:
-        BadData: If there is no bin, or counted bins do not fit the task's bins.
-        UsageError: If the task wants a stream that is not spikes, or its bin is no whole number of ticks.
+        BadData: If there is no bin, no unit or far too many bins, counted bins do not fit the task's bins, or a
+            behaviour is too large for float32.
+        UsageError: If the task wants a stream that is not spikes, the layout has none, or the task's bin is no whole
+            number of ticks.
     """
-    if task.inputs != ("spikes",) or task.privileged or layout.spikes is None:
+    if task.inputs != ("spikes",) or task.privileged:
         given = ", ".join((*task.inputs, *task.privileged))
         raise UsageError(f"session {session.id!r}: this version aligns the stream 'spikes' alone, not {given}")
+    spikes = contents.spikes if contents.counts is None else contents.counts
+    if layout.spikes is None or spikes is None:
+        raise UsageError(
+            f"session {session.id!r}: layout {session.layout!r} does not say where the spikes are; add `spikes` to it, "
+            f"with `units` or `counts`"
+        )
     clock_hz = layout.spikes.clock_hz
     bin_ticks = _whole_ticks(task.bin_s, clock_hz)
+    at = layout.targets[task.target]
     try:
-        bins = _bins(contents, bin_ticks=bin_ticks, clock_hz=clock_hz)
+        bins = _bins(contents.target, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
+        targets = target_at(contents.target, bins.ticks / clock_hz + task.lag_s, derive=at.derive, bin_s=task.bin_s)
+        values = _as_float32(targets, at)
     except BadData as error:
         raise BadData(f"session {session.id!r}: {error}") from None
-    at = layout.targets[task.target]
-    targets = target_at(contents.target, bins.ticks / clock_hz + task.lag_s, derive=at.derive, bin_s=task.bin_s)
     recording = Recording(
-        session=_info(session, task, at, channels=_channels(contents)),
+        session=_info(session, task, at, channels=_channels(spikes)),
         inputs=Inputs({"spikes": bins.counts}, bins.starts, task.bin_s),
-        targets=targets.astype(np.float32),
+        targets=values,
         scored=np.isfinite(targets).all(axis=1),
     )
     return Aligned(recording, bins.ticks, clock_hz, bin_ticks)
@@ -146,22 +159,20 @@ def count_spikes(spikes: SpikeTrains, ticks: np.ndarray, *, bin_ticks: int, cloc
     return counts
 
 
-def _bins(contents: Contents, *, bin_ticks: int, clock_hz: int) -> _Bins:
-    behaviour = _stretches(contents.target, clock_hz)
-    if contents.counts is not None:
-        bins = _counted_bins(contents.counts, bin_ticks=bin_ticks, clock_hz=clock_hz)
+def _bins(target: Series, spikes: Series | SpikeTrains, *, bin_ticks: int, clock_hz: int) -> _Bins:
+    behaviour = _stretches(target, clock_hz)
+    if isinstance(spikes, Series):
+        bins = _counted_bins(spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
         bins = _only_inside(bins, behaviour, bin_ticks=bin_ticks)
-    elif contents.spikes is not None:
-        bins = _empty_bins(behaviour, bin_ticks)
-        observed = contents.spikes.intervals_s
-        if observed is not None:
-            bins = _only_inside(bins, to_ticks(observed, clock_hz), bin_ticks=bin_ticks)
-        counts = count_spikes(contents.spikes, bins.ticks, bin_ticks=bin_ticks, clock_hz=clock_hz)
-        bins = replace(bins, counts=counts)
     else:
-        raise UsageError("the layout names neither `units` nor `counts` for the spikes; add one to the suite")
+        bins = _empty_bins(behaviour, bin_ticks=bin_ticks, clock_hz=clock_hz)
+        if spikes.intervals_s is not None:
+            bins = _only_inside(bins, to_ticks(spikes.intervals_s, clock_hz), bin_ticks=bin_ticks)
+        bins = replace(bins, counts=count_spikes(spikes, bins.ticks, bin_ticks=bin_ticks, clock_hz=clock_hz))
     if not len(bins.ticks):
         raise BadData("spikes and behaviour share not one whole bin; take the file that the suite pins")
+    if not bins.counts.shape[1]:
+        raise BadData("there is not one unit in its spikes; take the file that the suite pins")
     return bins
 
 
@@ -176,10 +187,15 @@ def _stretches(series: Series, clock_hz: int) -> np.ndarray:
     return to_ticks(np.column_stack([first, last + series.period_s]), clock_hz)
 
 
-def _empty_bins(stretches: np.ndarray, bin_ticks: int) -> _Bins:
+def _empty_bins(stretches: np.ndarray, *, bin_ticks: int, clock_hz: int) -> _Bins:
     """Bins of one grid, which begins with the first stretch, as far as they lie in a stretch."""
     origin = stretches[0, 0]
-    n = (stretches[-1, 1] - origin) // bin_ticks
+    n = int(stretches[-1, 1] - origin) // bin_ticks
+    if n > MOST_BINS:
+        raise BadData(
+            f"{n * bin_ticks / clock_hz:g} s of behaviour make {n:g} bins, and no session has more than "
+            f"{MOST_BINS:g}; take the file that the suite pins, or a longer bin_s"
+        )
     ticks = origin + bin_ticks * np.arange(1, n + 1)
     starts = np.arange(n) == 0
     return _only_inside(_Bins(ticks, starts, np.empty((n, 0), np.float32)), stretches, bin_ticks=bin_ticks)
@@ -201,8 +217,13 @@ def _counted_bins(counts: Series, *, bin_ticks: int, clock_hz: int) -> _Bins:
     begins = np.concatenate([[0], np.flatnonzero(steps > GAP_PERIODS * file_ticks) + 1, [len(lefts)]])
     rows = [np.arange(a, a + (b - a) // per_bin * per_bin) for a, b in itertools.pairwise(begins)]
     chosen = np.concatenate(rows)
+    if not chosen.size:
+        raise BadData(
+            f"its {len(lefts)} counted bins do not make one bin of {bin_ticks / clock_hz * 1e3:g} ms; take the file "
+            f"that the suite pins"
+        )
     ticks = lefts[chosen[::per_bin]] + bin_ticks
-    values = counts.values[chosen].reshape(len(ticks), per_bin, -1).sum(axis=1).astype(np.float32)
+    values = counts.values[chosen].reshape(len(ticks), per_bin, counts.values.shape[1]).sum(axis=1).astype(np.float32)
     return _Bins(ticks, np.isin(chosen[::per_bin], begins), values)
 
 
@@ -227,11 +248,20 @@ def _whole_ticks(bin_s: float, clock_hz: int) -> int:
     return round(ticks)
 
 
-def _channels(contents: Contents) -> tuple[str, ...]:
-    if contents.spikes is not None:
-        return contents.spikes.names
-    n_units = contents.counts.values.shape[1] if contents.counts is not None else 0
-    return tuple(str(i) for i in range(n_units))
+def _as_float32(targets: np.ndarray, at: TargetAt) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        values: np.ndarray = targets.astype(np.float32)
+    too_large = np.isinf(values) & np.isfinite(targets)
+    if too_large.any():
+        raise BadData(
+            f"{at.path!r} reaches {np.abs(targets[too_large]).max():g}, which float32 cannot hold; its data or its "
+            f"`conversion` are damaged: take the file that the suite pins"
+        )
+    return values
+
+
+def _channels(spikes: Series | SpikeTrains) -> tuple[str, ...]:
+    return spikes.names if isinstance(spikes, SpikeTrains) else tuple(map(str, range(spikes.values.shape[1])))
 
 
 def _info(session: Session, task: Task, at: TargetAt, *, channels: tuple[str, ...]) -> SessionInfo:

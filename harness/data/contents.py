@@ -49,4 +49,3 @@ class Contents:
     spikes: SpikeTrains | None = None
     counts: Series | None = None
     trials: Mapping[str, np.ndarray] = field(default_factory=dict)
-    identifier: str = ""

@@ -14,7 +14,7 @@ from harness.data.hosts import Access, origin, silent_hosts
 from harness.data.pins import Pin, pinned
 from harness.data.progress import Plan, Watcher
 from harness.data.suites import Dandi, Session, Zenodo
-from harness.data.transfer import Unreachable, Watch, transfer
+from harness.data.transfer import Unreachable, Watch, arrived, transfer
 from harness.errors import BadData, HarnessError, MissingData, UsageError
 
 
@@ -59,7 +59,7 @@ def plan_download(sessions: Sequence[Session], cache: Cache, access: Access) -> 
         names=tuple(s.id for s in sessions),
         n_bytes=n_bytes,
         n_unknown=sum(pin.size is None for pin in pins),
-        remaining_bytes=n_bytes - sum(min(_arrived(cache.part(pin)), pin.size or 0) for pin in pins),
+        remaining_bytes=n_bytes - sum(min(arrived(cache.part(pin)), pin.size or 0) for pin in pins),
         licences=tuple(sorted({s.source.licence for s in sessions})),
         hosts=tuple(sorted({urlsplit(origin(s, access)).netloc for s in sessions})),
         folder=cache.root,
@@ -110,7 +110,7 @@ def _fetch_once(session: Session, job: Job) -> None:
         if job.cache.find_pin(pin) is None:
             job.watcher.started(session.id, size=pin.size)
             part = job.cache.part(pin)
-            resumed = _arrived(part) > 0
+            resumed = arrived(part) > 0
             try:
                 _fetch_checked(session, pin, job)
             except BadData:
@@ -151,7 +151,8 @@ def _not_fetched(plan: Plan, why: str) -> MissingData:
     return MissingData(
         f"{plan.size} ({_some(plan.names)}) are not in {plan.folder} and could not be fetched ({why}). Run the same "
         f"command again when the network is there, what has arrived is kept; or put files that you already have into "
-        f"the cache with `harness data add PATH`; or use `--tier simulated`, which needs no network."
+        f"the cache with `harness data add PATH`; or use `--tier simulated`, where the suite has it: it needs no "
+        f"network."
     )
 
 
@@ -169,10 +170,6 @@ def _check_disk(plan: Plan) -> None:
             f"{plan.size}, {readable_size(free_bytes)} are free; make room, name fewer sessions or a smaller --tier, "
             f"or let NEURAL_DECODER_DATA name a folder on a bigger disk"
         )
-
-
-def _arrived(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
 
 
 def _cached(session: Session, cache: Cache) -> Path:

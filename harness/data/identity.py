@@ -1,19 +1,18 @@
 """What a recording is, by content: the hash that goes into records and into the keys of finished work."""
 
-import hashlib
+import functools
 from pathlib import Path
 
+from harness.data.cache import file_digests
 from harness.data.simulate import spec_sha256
 from harness.data.suites import Dandi, File, Session, Simulated, Zenodo
-
-CHUNK = 1 << 20
 
 
 def content_id(session: Session, path: Path) -> str:
     """The hash that identifies a recording's content.
 
     A pinned file has its pinned digest, which was checked when it came into the cache; a simulated one the hash of
-    the generator's version and parameters; any other file is hashed here.
+    the generator's code and parameters; any other file is hashed here, once for each of its states.
     """
     source = session.source
     if isinstance(source, Simulated):
@@ -21,13 +20,14 @@ def content_id(session: Session, path: Path) -> str:
     pinned = source.sha256 if isinstance(source, Dandi | Zenodo | File) else None
     if pinned is None and isinstance(source, Zenodo) and source.md5:
         return f"md5:{source.md5}"
-    return pinned or file_sha256(path)
+    return pinned or _hashed(path)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read piece by piece."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _hashed(path: Path) -> str:
+    state = path.stat()
+    return _hashed_once(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _hashed_once(path: Path, size: int, mtime_ns: int) -> str:
+    return file_digests(path, ("sha256",))["sha256"]

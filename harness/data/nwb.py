@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.data.contents import Contents
-from harness.data.nwb_file import NwbFile, open_nwb, text
+from harness.data.nwb_file import NwbFile, open_nwb
 from harness.data.nwb_series import read_counts, read_target
 from harness.data.nwb_tables import read_spikes, read_trials
 from harness.data.protocol import Layout
@@ -42,14 +42,9 @@ def read_contents(path: Path, layout: Layout, target: str, *, trial_columns: Col
             spikes=read_spikes(nwb, at.units) if at and at.units else None,
             counts=read_counts(nwb, at.counts) if at and at.counts else None,
             trials=_trials(nwb, layout, trial_columns),
-            identifier=_identifier(nwb),
         )
 
 
 def _trials(nwb: NwbFile, layout: Layout, columns: Collection[str] | None) -> dict[str, np.ndarray]:
     wanted = columns is None or len(columns)
     return read_trials(nwb, layout.trials, columns) if layout.trials and wanted else {}
-
-
-def _identifier(nwb: NwbFile) -> str:
-    return text(nwb.dataset("identifier")[()]) if nwb.has("identifier") else ""

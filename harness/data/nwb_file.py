@@ -23,6 +23,9 @@ DAMAGE = (
 )
 """What h5py and NumPy raise on a damaged file; HDF5 keeps no list."""
 
+LATEST_S = 1e7
+"""No session lasts four months; an instant after that is damage."""
+
 
 class NwbFile:
     """A file open for reading."""
@@ -142,5 +145,6 @@ def open_nwb(path: Path) -> Iterator[NwbFile]:
     except DAMAGE as error:
         raise BadData(
             f"{path} cannot be read as an NWB (HDF5) file: {type(error).__name__}: {error}; it is cut short, "
-            f"damaged or of another kind: fetch it again"
+            f"damaged or of another kind. `harness data verify --repair` removes damaged files from the data folder, and the "
+            f"next run gets them anew; another file you have to replace yourself"
         ) from error

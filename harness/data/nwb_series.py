@@ -7,10 +7,13 @@ from typing import Literal
 import numpy as np
 
 from harness.data.contents import Series
-from harness.data.nwb_file import NwbFile, text
+from harness.data.nwb_file import LATEST_S, NwbFile, text
 from harness.data.protocol import TargetAt
 
 Clock = Literal["nwb", "falcon-h1"]
+
+LONGEST_S = 30 * 86_400.0
+"""No session lasts a month; a series that spans more has damaged times."""
 
 
 def read_target(nwb: NwbFile, at: TargetAt) -> Series:
@@ -44,7 +47,7 @@ def read_series(nwb: NwbFile, where: str, *, columns: Sequence[int] | None = Non
     """Read one TimeSeries: data times `conversion` (and `channel_conversion`) plus `offset`.
 
     Raises:
-        BadData: If data and timestamps differ in length, or the timestamps do not go up.
+        BadData: If data and timestamps differ in length, or the timestamps do not go up or span more than a month.
     """
     data = f"{where}/data"
     values = nwb.columns(data, columns).astype(np.float64, copy=False)
@@ -59,7 +62,9 @@ def read_series(nwb: NwbFile, where: str, *, columns: Sequence[int] | None = Non
         values *= scale
     if offset:
         values += offset
-    times_s, period_s = _times(nwb, where, len(values), clock)
+    with np.errstate(over="ignore"):
+        times_s, period_s = _times(nwb, where, len(values), clock)
+    _check_span(nwb, where, times_s)
     return Series(values, times_s, period_s, text(nwb.dataset(data).attrs.get("unit", "")))
 
 
@@ -84,6 +89,15 @@ def _times(nwb: NwbFile, where: str, n_samples: int, clock: Clock) -> tuple[np.n
     times_s /= rate
     times_s += first_s
     return times_s, 1 / rate
+
+
+def _check_span(nwb: NwbFile, where: str, times_s: np.ndarray) -> None:
+    """Refuse times that no session has, before anything is made as long as they claim it to be."""
+    if not len(times_s):
+        return
+    first_s, last_s = float(times_s[0]), float(times_s[-1])
+    if not (max(abs(first_s), abs(last_s)) < LATEST_S and last_s - first_s < LONGEST_S):
+        raise nwb.bad(where, f"has samples at {first_s:g} to {last_s:g} s: no session is that late or that long")
 
 
 def _timestamps(nwb: NwbFile, where: str, n_samples: int) -> tuple[np.ndarray, float]:

@@ -6,12 +6,9 @@ import h5py
 import numpy as np
 
 from harness.data.contents import SpikeTrains
-from harness.data.nwb_file import NwbFile, text
+from harness.data.nwb_file import LATEST_S, NwbFile, text
 
 ELECTRODES = "general/extracellular_ephys/electrodes"
-LATEST_S = 1e7
-"""No session lasts four months; a spike after that is damage."""
-
 TOUCH_S = 0.002
 """Two observed intervals less than this apart are one: on a 1 kHz grid, one ends a sample before the next begins."""
 
@@ -52,8 +49,10 @@ def _intervals(nwb: NwbFile, where: str, n_units: int) -> np.ndarray | None:
     intervals_s = nwb.numbers(path, ndim=(2,)).astype(np.float64, copy=False)
     if len(nwb.index(f"{path}_index", len(intervals_s))) != n_units:
         raise nwb.bad(f"{path}_index", f"has not one entry for each of the {n_units} units")
-    if intervals_s.shape[1] != 2 or not np.all(intervals_s[:, 0] <= intervals_s[:, 1]):
-        raise nwb.bad(path, "does not hold (start, stop) pairs with start <= stop")
+    # A NaN compares as False, and an instant beyond all sessions is damage as well.
+    sound = np.all(np.abs(intervals_s) < LATEST_S)
+    if intervals_s.shape[1] != 2 or not sound or not np.all(intervals_s[:, 0] <= intervals_s[:, 1]):
+        raise nwb.bad(path, f"does not hold (start, stop) pairs of seconds with start <= stop < {LATEST_S:.0e}")
     return _joined(intervals_s)
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from harness.data.align import align
 from harness.data.nwb import read_contents
-from harness.data.split import Parts, columns_of, split
+from harness.data.split import Parts, columns_of, find_leaks, split
 from harness.data.suites import Session, Suite
+from harness.errors import BadData
 
 
 def prepare(suite: Suite, session: Session, path: Path) -> Parts:
@@ -18,9 +19,16 @@ def prepare(suite: Suite, session: Session, path: Path) -> Parts:
 
     Raises:
         MissingData: If there is no such file.
-        BadData: If the file is damaged, lacks something, or leaves a part without a scored bin.
+        BadData: If the file is damaged, lacks something, leaves a part without a scored bin, or the parts are not apart.
     """
     layout, rule = suite.layouts[session.layout], suite.splits[session.split]
     contents = read_contents(path, layout, suite.task.target, trial_columns=columns_of(rule))
     aligned = align(contents, session, task=suite.task, layout=layout)
-    return split(aligned, contents.trials, rule)
+    parts = split(aligned, contents.trials, rule)
+    leaks = find_leaks(parts, gap_s=rule.gap_s)
+    if leaks:
+        raise BadData(
+            f"session {session.id!r}: its parts are not apart: {'; '.join(leaks)}; correct the suite's split, or leave "
+            f"the session out and report it"
+        )
+    return parts

@@ -35,7 +35,8 @@ def split(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: Split) -> Pa
     """Cut a session into its parts.
 
     Raises:
-        BadData: If a part has no scored bin, or the trials lack what the rule needs.
+        BadData: If a part has no scored bin, an output never changes in the scored bins of the test, or the trials
+            lack what the rule needs.
     """
     chosen = _in_time(aligned, rule) if isinstance(rule, TimeSplit) else _by_trials(aligned, trials, rule)
     recordings = {part: _cut(aligned, bins, scored) for part, (bins, scored) in chosen.items()}
@@ -45,8 +46,23 @@ def split(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: Split) -> Pa
                 f"session {aligned.recording.session.id!r}: its {part} part has no scored bin, of {len(aligned.ticks)} "
                 f"bins in all; correct the suite's split, or leave the session out"
             )
+    _check_variation(recordings["test"])
     ticks = {part: aligned.ticks[bins] for part, (bins, _) in chosen.items()}
     return Parts(**recordings, ticks=ticks, clock_hz=aligned.clock_hz)
+
+
+def _check_variation(test: Recording) -> None:
+    """Refuse a test in which an output stands still: its R2 would have no value."""
+    if test.session.kind != "regression":
+        return
+    still = np.ptp(test.targets[test.scored], axis=0) == 0
+    if still.any():
+        names = [name for name, is_still in zip(test.session.outputs, still, strict=True) if is_still]
+        raise BadData(
+            f"session {test.session.id!r}: {', '.join(names)} {'does' if len(names) == 1 else 'do'} not change in the "
+            f"{int(test.scored.sum())} scored bins of the test part, so that R2 has no value; leave the session out, "
+            f"or let the suite's split give the test more, or drop the output from the layout's target"
+        )
 
 
 def columns_of(rule: Split) -> tuple[str, ...]:
@@ -78,12 +94,25 @@ def find_leaks(parts: Parts, *, gap_s: float = 0.0) -> tuple[str, ...]:
 
 
 def _in_time(aligned: Aligned, rule: TimeSplit) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    n, gap = len(aligned.ticks), int(np.ceil(rule.gap_s / aligned.recording.inputs.bin_s - 1e-9))
+    n = len(aligned.ticks)
     first = round(rule.fractions[0] * n)
     second = round((1 - rule.fractions[2]) * n)
-    edges = {"train": (0, first - gap), "validation": (first, second - gap), "test": (second, n)}
+    edges = {
+        "train": (0, _before_gap(aligned, first, rule.gap_s)),
+        "validation": (first, _before_gap(aligned, second, rule.gap_s)),
+        "test": (second, n),
+    }
     scored = aligned.recording.scored
     return {part: (np.arange(a, max(a, b)), scored) for part, (a, b) in edges.items()}
+
+
+def _before_gap(aligned: Aligned, boundary: int, gap_s: float) -> int:
+    """Where the part before `boundary` ends: the gap is as many bins and, should they lie too close, as much time."""
+    n_bins = int(np.ceil(gap_s / aligned.recording.inputs.bin_s - 1e-9))
+    if boundary >= len(aligned.ticks):
+        return boundary - n_bins
+    latest = aligned.ticks[boundary] - aligned.bin_ticks - gap_s * aligned.clock_hz + 1e-6
+    return min(boundary - n_bins, int(np.searchsorted(aligned.ticks, latest, side="right")))
 
 
 def _by_trials(
@@ -121,7 +150,7 @@ def _parts_of_trials(
 ) -> np.ndarray:
     """(n_trials,) index into PARTS, or -1."""
     for column, allowed in rule.keep.items():
-        usable = usable & np.isin(trials[column], np.array(allowed))
+        usable = usable & np.isin(_labels(trials, column), np.array(allowed))
     part = np.full(len(usable), -1)
     if rule.column is None:
         kept = _in_order(usable, order)
@@ -129,12 +158,24 @@ def _parts_of_trials(
         second = round((1 - rule.fractions[2]) * len(kept))
         part[kept] = np.repeat([0, 1, 2], [first, second - first, len(kept) - second])
         return part
-    part[usable & np.isin(trials[rule.column], np.array(rule.test))] = 2
-    train = _in_order(usable & np.isin(trials[rule.column], np.array(rule.train)), order)
+    labels = _labels(trials, rule.column)
+    part[usable & np.isin(labels, np.array(rule.test))] = 2
+    train = _in_order(usable & np.isin(labels, np.array(rule.train)), order)
     n_validation = round(rule.validation_fraction * len(train))
     part[train[: len(train) - n_validation]] = 0
     part[train[len(train) - n_validation :]] = 1
     return part
+
+
+def _labels(trials: Mapping[str, np.ndarray], column: str) -> np.ndarray:
+    """(n_trials,) the one value that each trial has in a column."""
+    values = trials[column]
+    if values.dtype == object or values.ndim != 1:
+        raise BadData(
+            f"trial column {column!r} has several values per trial, so it cannot choose trials; name a column with "
+            f"one value per trial in `keep` and `column` of the suite's split"
+        )
+    return values
 
 
 def _in_order(usable: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -144,10 +185,14 @@ def _in_order(usable: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 def first_times(column: np.ndarray) -> np.ndarray:
     """(n_trials,) float64: the column, or the first of several times per trial; NaN where there is none."""
-    if column.dtype == object:
-        return np.array([float(v[0]) if len(v) else np.nan for v in column])
-    if column.dtype.kind not in "fiu":
-        raise BadData(f"a trial column of {column.dtype} gives no times; correct the window in the suite's split")
+    ragged = column.dtype == object
+    if any(row.dtype.kind not in "fiu" or row.ndim != 1 for row in (column if ragged else ())):
+        raise BadData("a ragged trial column gives no times; correct the window in the suite's split")
+    if ragged:
+        return np.array([float(row[0]) if len(row) else np.nan for row in column])
+    if column.dtype.kind not in "fiu" or column.ndim > 2 or 0 in column.shape[1:]:
+        what = f"of {column.dtype} and shape {column.shape}"
+        raise BadData(f"a trial column {what} gives no times; correct the window in the suite's split")
     return np.asarray(column[:, 0] if column.ndim == 2 else column, np.float64)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from harness.data.protocol import Layout as Layout
 from harness.data.protocol import Model as Model
@@ -21,6 +21,9 @@ PINNED_TIERS = ("mini", "core", "full", "neurobench", "falcon", "falcon-minival"
 """Tiers of remote recordings; a row enters one only with a digest."""
 
 SUFFIX = ".yaml"
+
+MetricName = Literal["r2", "r2_weighted", "pearson", "rmse"]
+"""The metrics of `harness.score.metrics`, which stands beside this package and not below it."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -102,7 +105,7 @@ class Suite(Model):
     calibration_s: float = 0.0
     pretraining: tuple[str, ...] = ()
     pretraining_labels: bool = False
-    metrics: tuple[str, ...]
+    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)]
     seeds: tuple[int, ...] = (42, 123, 456)
     decoders: tuple[str, ...]
     layouts: Mapping[str, Layout]
@@ -113,6 +116,14 @@ class Suite(Model):
     def label(self) -> str:
         """What records call it, e.g. `primate-reaching@1`."""
         return f"{self.name}@{self.version}"
+
+    @field_validator("metrics")
+    @classmethod
+    def no_metric_twice(cls, metrics: tuple[MetricName, ...]) -> tuple[MetricName, ...]:
+        for i, name in enumerate(metrics):
+            if name in metrics[:i]:
+                raise ValueError(f"metric {name!r} is listed twice")
+        return metrics
 
     @model_validator(mode="after")
     def names_resolve(self) -> "Suite":
@@ -213,6 +224,18 @@ def load_suite(name: str) -> Suite:
     return read_model(path, Suite)
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Plain YAML in which no key is given twice: the second would silently replace the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return dict(super().construct_mapping(node, deep))
+
+
 def read_model(path: Path, model: type[M]) -> M:
     """Read one strict model from a YAML file.
 
@@ -220,7 +243,7 @@ def read_model(path: Path, model: type[M]) -> M:
         UsageError: Naming the file, the key and what is wrong with it.
     """
     try:
-        content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = yaml.load(path.read_bytes(), Loader=_Loader)
         return model.model_validate(content)
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is no valid YAML: {error}") from None

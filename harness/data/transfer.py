@@ -4,6 +4,7 @@ Every byte is on disk before the next is asked for, so a killed process loses at
 """
 
 import re
+import shutil
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from harness.errors import BadData, MissingData
 CHUNK_BYTES = 1 << 16
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
 LONGEST_WAIT_S = 60.0
+MARGIN_BYTES = 500_000_000
+"""A file whose size nobody states may fill the disk up to this."""
 
 
 class Unreachable(MissingData):
@@ -56,16 +59,16 @@ def transfer(url: str, part: Path, pin: Pin, *, patience: Patience, watch: Watch
     Raises:
         Unreachable: If the attempts are used up.
         MissingData: If the host does not have the file, or does not give it.
-        BadData: If the host answers with something else than the pinned file.
+        BadData: If the host answers with something else than the pinned file, or with more than that.
         CancelledError: If `watch.stop` is set.
     """
-    furthest, failures = _size(part), 0
+    furthest, failures = arrived(part), 0
     while not _complete(part, pin):
         try:
             _attempt(url, part, pin, timeout_s=patience.timeout_s, watch=watch)
             return
         except _Cut as cut:
-            reached = _size(part)
+            reached = arrived(part)
             failures = 1 if reached > furthest else failures + 1
             furthest = max(furthest, reached)
             if failures >= patience.attempts:
@@ -85,7 +88,7 @@ def innermost(error: Exception) -> str:
 
 def _attempt(url: str, part: Path, pin: Pin, *, timeout_s: float, watch: Watch) -> None:
     """Ask once for what is still missing and write what comes."""
-    offset = _size(part)
+    offset = arrived(part)
     # A compressed body would make lengths and ranges mean something else than bytes of the file.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     try:
@@ -100,8 +103,8 @@ def _attempt(url: str, part: Path, pin: Pin, *, timeout_s: float, watch: Watch) 
         raise _Cut(innermost(error)) from None
     except requests.RequestException as error:
         raise BadData(f"{pin.name} cannot be fetched from {url}: {error}; correct the address") from None
-    if pin.size and _size(part) < pin.size:
-        raise _Cut(f"the body ended at byte {_size(part)} of {pin.size}")
+    if pin.size and arrived(part) < pin.size:
+        raise _Cut(f"the body ended at byte {arrived(part)} of {pin.size}")
 
 
 def _write(response: requests.Response, part: Path, pin: Pin, *, start: int, watch: Watch) -> None:
@@ -114,6 +117,7 @@ def _write(response: requests.Response, part: Path, pin: Pin, *, start: int, wat
         file.truncate(start)
         file.seek(start)
         while first:
+            _refuse_excess(part, pin, n_bytes=file.tell() + len(first))
             file.write(first)
             watch.progressed(file.tell())
             if watch.stop.is_set():
@@ -137,7 +141,7 @@ def _start(response: requests.Response, offset: int, pin: Pin) -> int:
 
 def _check_end(response: requests.Response, part: Path) -> None:
     """Nothing follows the last byte that is there: either the file is complete, or it is not this file."""
-    if response.headers.get("Content-Range", "") != f"bytes */{_size(part)}":
+    if response.headers.get("Content-Range", "") != f"bytes */{arrived(part)}":
         part.unlink()
         raise _Cut("what an earlier run left does not fit the file; it was removed")
 
@@ -177,11 +181,28 @@ def _refuse_size(response: requests.Response, pin: Pin, *, start: int) -> None:
         )
 
 
-def _complete(part: Path, pin: Pin) -> bool:
-    if pin.size and _size(part) > pin.size:
+def _refuse_excess(part: Path, pin: Pin, *, n_bytes: int) -> None:
+    """Stop a body that goes on beyond the pinned size or, where none is pinned, to the end of the disk."""
+    if pin.size and n_bytes > pin.size:
         part.unlink()
-    return pin.size is not None and _size(part) == pin.size
+        raise BadData(
+            f"{pin.name} was refused: its host sent more than the {pin.size} bytes that are pinned; it has another "
+            f"version or is broken: try again later, or pin a new version of the suite"
+        )
+    free_bytes = shutil.disk_usage(part.parent).free if pin.size is None else MARGIN_BYTES
+    if free_bytes < MARGIN_BYTES:
+        raise MissingData(
+            f"{pin.name}, whose size nobody states, is more than {readable_size(n_bytes)}, and only "
+            f"{readable_size(free_bytes)} are free; make room, or delete what has arrived: {part}"
+        )
 
 
-def _size(part: Path) -> int:
+def _complete(part: Path, pin: Pin) -> bool:
+    if pin.size and arrived(part) > pin.size:
+        part.unlink()
+    return pin.size is not None and arrived(part) == pin.size
+
+
+def arrived(part: Path) -> int:
+    """How many bytes of a file are there from this or an earlier run."""
     return part.stat().st_size if part.exists() else 0

@@ -21,11 +21,7 @@ def pack(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None
         DecoderError: If something is no array of booleans, integers or floats.
     """
     for name, values in arrays.items():
-        if not isinstance(values, np.ndarray) or values.dtype.kind not in KINDS or values.dtype.itemsize > 8:
-            what = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
-            raise DecoderError(
-                f"state()[{name!r}] is {what}; only arrays of booleans, integers or floats of at most 64 bits are kept"
-            )
+        _refuse_strange(name, values)
     contiguous = {name: _little_endian(values) for name, values in arrays.items()}
     return bytes(save(contiguous, {"meta": json.dumps(meta or {})}))
 
@@ -37,9 +33,12 @@ def unpack(content: bytes) -> dict[str, np.ndarray]:
         DecoderError: If the bytes are no whole safetensors file.
     """
     try:
-        return {name: np.array(values) for name, values in load(content).items()}
-    except (SafetensorError, ValueError, KeyError, OverflowError) as error:
+        arrays = {name: np.array(values) for name, values in load(content).items()}
+    except (SafetensorError, ValueError, KeyError, OverflowError, AttributeError, TypeError) as error:
         raise DecoderError(f"artefact of {len(content)} bytes is no safetensors file: {error}; fit again") from None
+    for name, values in arrays.items():
+        _refuse_strange(name, values)
+    return arrays
 
 
 def meta(content: bytes) -> dict[str, Any]:
@@ -54,6 +53,14 @@ def meta(content: bytes) -> dict[str, Any]:
 def n_parameters(arrays: Mapping[str, np.ndarray]) -> int:
     """Number of learned values."""
     return sum(int(values.size) for values in arrays.values())
+
+
+def _refuse_strange(name: str, values: object) -> None:
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in KINDS or values.dtype.itemsize > 8:
+        what = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
+        raise DecoderError(
+            f"state()[{name!r}] is {what}; only arrays of booleans, integers or floats of at most 64 bits are kept"
+        )
 
 
 def _little_endian(values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.judge.host import Worker
+from harness.judge.profiles import Limits
 from harness.judge.stream import stream
 from harness.types import Inputs, SessionInfo
 
@@ -14,15 +15,15 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule's outcome; `max_difference` in units of the largest output of the excerpt."""
+    """One rule's outcome; `max_difference`, where outputs are compared, in units of the excerpt's largest."""
 
     ok: bool
     why: str
-    max_difference: float
+    max_difference: float | None
 
 
 def audit(
-    worker: Worker, inputs: Inputs, session: SessionInfo, outputs: np.ndarray, *, step_limit_s: float
+    worker: Worker, inputs: Inputs, session: SessionInfo, outputs: np.ndarray, *, limits: Limits
 ) -> dict[str, Finding]:
     """Stream the first bins again, after a reset, and once more with noise in place of their second half.
 
@@ -31,14 +32,17 @@ def audit(
         inputs: The test recording.
         session: Its session.
         outputs: (n_bins, n_outputs), what the first pass gave.
-        step_limit_s: Time limit of one answer.
+        limits: Of time.
+
+    Raises:
+        WorkerFault: If the decoder, which has just answered the whole recording, fails now.
     """
     first = inputs.segments()[0]
     excerpt = inputs[first.start : min(first.stop, first.start + EXCERPT_BINS)]
     seen = outputs[first.start : first.start + len(excerpt)]
-    again = stream(worker, excerpt, session, step_limit_s=step_limit_s).outputs
+    again = stream(worker, excerpt, session, limits=limits).outputs
     half = max(1, len(excerpt) // 2)
-    changed = stream(worker, _with_noise(excerpt, half), session, step_limit_s=step_limit_s).outputs
+    changed = stream(worker, _with_noise(excerpt, half), session, limits=limits).outputs
     return {
         "restart_changes_nothing": _compare(seen, again, "streamed again after a reset"),
         "future_has_no_effect": _compare(seen[:half], changed[:half], "with later bins replaced by noise"),
@@ -54,6 +58,7 @@ def _with_noise(inputs: Inputs, start: int) -> Inputs:
 
 
 def _compare(before: np.ndarray, after: np.ndarray, when: str) -> Finding:
+    before, after = before.astype(np.float64), after.astype(np.float64)
     scale = float(np.abs(before).max()) or 1.0
     difference = np.abs(before - after).max(axis=1) / scale
     worst = float(difference.max())

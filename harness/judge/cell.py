@@ -29,12 +29,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fitting left: the artefact, or why there is none."""
+    """What fitting left: the artefact, or why there is none; and the sessions that were fitted on."""
 
     status: str
     error: str | None
     artifact: bytes
     fit_s: float
+    sessions: Sequence[SessionInfo] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def fit(candidate: Candidate, train: Sequence[Recording], validation: Sequence[R
             content = worker.fit(train, validation)
     except WorkerFault as fault:
         return Fitted(fault.status, f"fit: {fault}", b"", time.perf_counter() - started)
-    return Fitted("ok", None, content, time.perf_counter() - started)
+    return Fitted("ok", None, content, time.perf_counter() - started, [r.session for r in train])
 
 
 def test(candidate: Candidate, fitted: Fitted, inputs: Inputs, session: SessionInfo) -> Tested:
@@ -100,14 +101,17 @@ class _Run:
     def go(self) -> None:
         c = self.candidate
         with Worker(c.ref, c.settings, c.profile) as worker:
-            worker.restore(self.fitted.artifact, [self.session])
+            worker.restore(self.fitted.artifact, self.fitted.sessions)
             if not c.causal:
                 outputs = worker.predict(self.inputs, self.session)
                 self.streamed = Streamed(outputs, np.empty(0, np.int64))
                 return
-            limit_s = c.profile.limits.step_seconds
-            streamed = stream(worker, self.inputs, self.session, step_limit_s=limit_s)
-            self.findings = audit(worker, self.inputs, self.session, streamed.outputs, step_limit_s=limit_s)
+            limits = c.profile.limits
+            streamed = stream(worker, self.inputs, self.session, limits=limits)
+            try:
+                self.findings = audit(worker, self.inputs, self.session, streamed.outputs, limits=limits)
+            except WorkerFault as fault:
+                raise WorkerFault(fault.status, f"audit: {fault}") from None
             self.streamed = streamed
 
     def result(self, *, status: str, error: str | None) -> Tested:

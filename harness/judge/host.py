@@ -1,14 +1,13 @@
 """The judge's end of a worker: start it, talk to it, limit its time and output, end it."""
 
 import dataclasses
-import fcntl
+import errno
 import json
 import os
 import signal
 import socket
 import struct
 import subprocess
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -18,12 +17,15 @@ import numpy as np
 
 from harness.errors import DecoderError, UsageError
 from harness.judge import artifact, sandbox, wire
+from harness.judge.memory_file import memory_file
+from harness.judge.output import GRACE_S, Output
 from harness.judge.profiles import Profile
 from harness.judge.worker import Limits
 from harness.registry import DecoderRef, source_root
 from harness.types import Inputs, Recording, SessionInfo
 
-GRACE_S = 2.0
+MESSAGE_CHARACTERS = 2000
+TOLD_STATUSES = ("failed", "out-of-memory", "invalid-output")
 START_S = 120.0
 
 
@@ -58,8 +60,9 @@ class Worker:
         self.isolation = sandbox.isolation()
         self._profile = profile
         gib = profile.limits.fit_memory_gib if fitting else profile.memory_gib
-        limits = Limits(memory_bytes=int(gib * 2**30))
+        limits = Limits(int(gib * 2**30), n_processes=sandbox.process_limit(self.isolation))
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wire.MAX_REQUEST)
         command = sandbox.worker_command(
             theirs.fileno(),
             readable=[source_root(ref)],
@@ -77,14 +80,13 @@ class Worker:
             start_new_session=True,
         )
         theirs.close()
-        self._output = _Output(self._process, profile.limits.max_output_kib * 1024)
+        self._output = Output(self._process, profile.limits.max_output_kib * 1024)
         self._ref, self._settings = ref, settings
 
     def __enter__(self) -> "Worker":
         try:
             request = {"ref": dataclasses.asdict(self._ref), "settings": dict(self._settings)}
-            d = self.ask(wire.CONSTRUCT, request, limit_s=START_S)
-            self.description = Description(tuple(d["inputs"]), d["causal"], d["deterministic"], d["parameters"])
+            self.description = _described(self.ask(wire.CONSTRUCT, request, limit_s=START_S))
         except BaseException:
             self._end()
             raise
@@ -99,30 +101,38 @@ class Worker:
         """Fit; return the artefact."""
         arrays, sessions = wire.recordings_to_arrays(train, "train")
         more, more_sessions = wire.recordings_to_arrays(validation, "validation")
-        request = {"train": sessions, "validation": more_sessions}
-        with _memory("recordings", artifact.pack({**arrays, **more})) as data, _memory("artefact") as kept:
-            self.ask(wire.FIT, request, [data.fileno(), kept.fileno()], limit_s=self._profile.limits.fit_seconds)
+        content = artifact.pack({**arrays, **more}, {"train": sessions, "validation": more_sessions})
+        with memory_file("recordings", content) as data, memory_file("artefact") as kept:
+            descriptors = [data.fileno(), kept.fileno()]
+            self.ask(wire.FIT, None, descriptors, limit_s=self._profile.limits.fit_seconds)
             return _collect(kept.fileno(), self._profile.limits.max_artifact_mib)
 
     def restore(self, content: bytes, sessions: Sequence[SessionInfo]) -> None:
-        """Hand over an artefact."""
-        request = {"sessions": [wire.session_to_dict(s) for s in sessions]}
-        with _memory("artefact", content) as data:
-            self.ask(wire.RESTORE, request, [data.fileno()], limit_s=START_S)
+        """Hand over an artefact, and the sessions that it was fitted on."""
+        described = artifact.pack({}, {"sessions": [wire.session_to_dict(s) for s in sessions]})
+        with memory_file("artefact", content) as data, memory_file("sessions", described) as about:
+            self.ask(wire.RESTORE, None, [data.fileno(), about.fileno()], limit_s=START_S)
 
     def predict(self, inputs: Inputs, session: SessionInfo) -> np.ndarray:
         """All outputs at once, from a decoder that looks ahead: (n_bins, n_outputs) float32, finite."""
-        content = artifact.pack(wire.inputs_to_arrays(inputs))
+        content = artifact.pack(wire.inputs_to_arrays(inputs), {"session": wire.session_to_dict(session)})
         limits = self._profile.limits
-        with _memory("inputs", content) as data, _memory("outputs") as kept:
-            descriptors = [data.fileno(), kept.fileno()]
-            self.ask(wire.PREDICT, wire.session_to_dict(session), descriptors, limit_s=limits.fit_seconds)
-            outputs = artifact.unpack(_collect(kept.fileno(), limits.max_artifact_mib))["outputs"]
-        return refuse_non_finite(outputs)
+        with memory_file("inputs", content) as data, memory_file("outputs") as kept:
+            self.ask(wire.PREDICT, None, [data.fileno(), kept.fileno()], limit_s=limits.fit_seconds)
+            outputs = artifact.unpack(_collect(kept.fileno(), limits.max_artifact_mib)).get("outputs")
+        wanted = (len(inputs), len(session.outputs))
+        if outputs is None or outputs.shape != wanted or outputs.dtype.kind != "f":
+            raise WorkerFault("invalid-output", f"predict gave no {wanted} array of floats")
+        return refuse_non_finite(outputs.astype(np.float32))
 
-    def reset(self, session: SessionInfo) -> None:
-        """Tell the decoder that a segment starts."""
-        self.ask(wire.RESET, wire.session_to_dict(session), limit_s=self._profile.limits.step_seconds)
+    def begin(self, session: SessionInfo) -> None:
+        """Name the session to be streamed, and reset."""
+        with memory_file("session", artifact.pack({}, {"session": wire.session_to_dict(session)})) as about:
+            self.ask(wire.RESET, None, [about.fileno()], limit_s=self._profile.limits.step_seconds)
+
+    def reset(self) -> None:
+        """Tell the decoder that another segment of the session starts."""
+        self.ask(wire.RESET, None, limit_s=self._profile.limits.step_seconds)
 
     def ask(self, letter: bytes, request: Any, descriptors: Sequence[int] = (), *, limit_s: float) -> Any:
         """Send one request and wait for its answer."""
@@ -133,8 +143,10 @@ class Worker:
         except OSError as error:
             raise self.fault(error, limit_s) from None
         if wire.letter_of(received) != wire.ANSWER:
+            if letter == wire.CONSTRUCT and _told(received).get("kind") == "UsageError":
+                raise UsageError(_told(received)["error"].removeprefix("UsageError: "))
             raise self.fault(received, limit_s)
-        return json.loads(wire.body_of(received))
+        return _parsed(wire.body_of(received))
 
     def streaming_channel(self) -> socket.socket:
         """The raw socket, for the loop."""
@@ -144,10 +156,12 @@ class Worker:
     def fault(self, seen: bytes | OSError, limit_s: float, at_bin: int | None = None) -> WorkerFault:
         """Explain what came instead of an answer."""
         if isinstance(seen, bytes) and wire.letter_of(seen) == wire.FAULT:
-            told = json.loads(wire.body_of(seen))
-            if told["kind"] == "UsageError":
-                raise UsageError(told["error"].removeprefix("UsageError: "))
-            return WorkerFault(told["status"], f"{told['error']} (at {told['where']})", at_bin)
+            told = _told(seen)
+            status = told.get("status")
+            known = status if status in TOLD_STATUSES else "invalid-output"
+            return WorkerFault(known, f"{told.get('error', 'no reason given')} (at {told.get('where', '?')})", at_bin)
+        if isinstance(seen, OSError) and seen.errno == errno.EMSGSIZE:
+            raise UsageError("a bin is larger than a message between processes may be; choose a smaller bin_s")
         if self._output.flooded:
             limit = self._profile.limits.max_output_kib
             return WorkerFault("failed", f"printed more than {limit} KiB; print less", at_bin)
@@ -163,7 +177,7 @@ class Worker:
         code = self._process.poll()
         said = self._output.tail()
         if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-            return WorkerFault("out-of-memory", "killed, most likely for lack of memory", at_bin)
+            return WorkerFault("out-of-memory", "killed (SIGKILL); lack of memory is the usual cause", at_bin)
         how = "hung up" if code is None else f"left with exit code {code}"
         return WorkerFault("failed", f"the worker {how}" + (f"; it last printed: {said}" if said else ""), at_bin)
 
@@ -182,36 +196,23 @@ class Worker:
         self._output.close()
 
 
-class _Output:
-    """Reads what a worker prints, keeps the end of it, and kills a worker that floods."""
+def _parsed(body: bytes) -> Any:
+    """A worker's JSON, which foreign code may have written."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise WorkerFault("invalid-output", f"the worker's reply of {len(body)} bytes is not readable") from None
 
-    KEPT = 500
 
-    def __init__(self, process: subprocess.Popen[bytes], limit: int) -> None:
-        assert process.stdout is not None
-        self.flooded = False
-        self._process, self._limit, self._pipe, self._kept = process, limit, process.stdout, b""
-        self._thread = threading.Thread(target=self._drain, daemon=True)
-        self._thread.start()
+def _told(received: bytes) -> dict[str, str]:
+    """What a worker says of its fault: plain short texts, whatever was sent."""
+    content = _parsed(wire.body_of(received)) if received else {}
+    items = content.items() if isinstance(content, dict) else []
+    return {str(name): _printable(str(text)[:MESSAGE_CHARACTERS]) for name, text in items}
 
-    def _drain(self) -> None:
-        n_read = 0
-        while chunk := os.read(self._pipe.fileno(), 65536):
-            n_read += len(chunk)
-            self._kept = (self._kept + chunk)[-self.KEPT :]
-            if n_read > self._limit and not self.flooded:
-                self.flooded = True
-                with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
 
-    def tail(self) -> str:
-        self._thread.join(GRACE_S)
-        return self._kept.decode(errors="replace").strip()
-
-    def close(self) -> None:
-        self._thread.join(GRACE_S)
-        if not self._thread.is_alive():
-            self._pipe.close()
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
 def refuse_non_finite(outputs: np.ndarray) -> np.ndarray:
@@ -223,16 +224,24 @@ def refuse_non_finite(outputs: np.ndarray) -> np.ndarray:
     return outputs
 
 
-def _memory(name: str, content: bytes | None = None) -> Any:
-    """An anonymous file: sealed when it has content, empty and writable otherwise."""
-    descriptor = os.memfd_create(name, os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
-    file = os.fdopen(descriptor, "wb+")
-    if content is not None:
-        file.write(content)
-        file.flush()
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-    return file
+def _described(told: Any) -> Description:
+    """What a decoder said of itself, if it is what the contract asks for."""
+    try:
+        found = Description(tuple(told["inputs"]), told["causal"], told["deterministic"], dict(told["parameters"]))
+        json.dumps(told, allow_nan=False)
+    except (TypeError, KeyError, ValueError):
+        raise WorkerFault("failed", "its fields must be finite JSON values: numbers, texts, lists or null") from None
+    if isinstance(told["inputs"], str) or not all(isinstance(name, str) for name in found.inputs):
+        raise WorkerFault("failed", f"inputs must be a tuple of stream names, not {told['inputs']!r}")
+    if not (isinstance(found.causal, bool) and isinstance(found.deterministic, bool)):
+        raise WorkerFault("failed", "causal and deterministic must be True or False")
+    return found
+
+
+def describe(ref: DecoderRef, settings: Mapping[str, Any], profile: Profile) -> Description:
+    """Ask a decoder for its streams, kind and full hyper-parameters, in a worker."""
+    with Worker(ref, settings, profile) as worker:
+        return worker.description
 
 
 def _collect(descriptor: int, max_mib: float) -> bytes:
@@ -246,9 +255,3 @@ def _collect(descriptor: int, max_mib: float) -> bytes:
     except DecoderError as error:
         raise WorkerFault("failed", str(error)) from None
     return content
-
-
-def describe(ref: DecoderRef, settings: Mapping[str, Any], profile: Profile) -> Description:
-    """Ask a decoder for its streams, kind and full hyper-parameters, in a worker."""
-    with Worker(ref, settings, profile) as worker:
-        return worker.description

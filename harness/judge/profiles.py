@@ -15,6 +15,7 @@ class Limits(Model):
 
     fit_seconds: One call of `fit`, or of `predict`.
     fit_memory_gib: Address space of the process that fits.
+    stream_seconds: All answers of one test pass together.
     step_seconds: One answer, `reset` included; generous, for latency is measured and not limited.
     max_artifact_mib: All arrays that `state` returns.
     max_output_kib: What a decoder may print.
@@ -23,6 +24,7 @@ class Limits(Model):
     fit_seconds: PositiveFloat
     fit_memory_gib: PositiveFloat
     step_seconds: PositiveFloat
+    stream_seconds: PositiveFloat
     max_artifact_mib: PositiveFloat
     max_output_kib: PositiveInt
 

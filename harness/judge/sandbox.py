@@ -4,8 +4,10 @@ Inside: no network, the system read-only, private /tmp, no home, no data folder,
 privileges. Only the interpreter, the harness and the decoder's own package can be read.
 """
 
+import contextlib
 import functools
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,8 @@ import harness
 
 Isolation = Literal["sandbox", "process"]
 
-WORKER_UID = "20001"
+N_PROCESSES = 64
+UIDS = range(100_000, 1_000_000_000)
 TMP_BYTES = str(256 << 20)
 BOOT = "import sys; sys.path[:0] = sys.argv[2].split(':'); from harness.judge.worker import main; main()"
 
@@ -52,7 +55,8 @@ def worker_command(descriptor: int, *, readable: Sequence[Path], limits: str, le
     """
     roots = [Path(harness.__file__).parent, *readable]
     import_path = ":".join(dict.fromkeys(str(root.parent) for root in roots))
-    python = [sys.executable, "-I", "-c", BOOT, str(descriptor), import_path, limits]
+    # Not -I, which would ignore the environment that we set: a fixed hash seed is part of repeating a row.
+    python = [sys.executable, "-s", "-P", "-c", BOOT, str(descriptor), import_path, limits]
     return [*_bwrap(roots), *python] if level == "sandbox" else python
 
 
@@ -69,9 +73,28 @@ def worker_environment(threads: int) -> dict[str, str]:
     return {**fixed, **dict.fromkeys(numbers, str(threads))}
 
 
+def process_limit(level: Isolation) -> int | None:
+    """How many processes and threads a worker's user may have; None where a limit would hit others.
+
+    A sandboxed worker of root has a user of its own. Elsewhere it shares its user with everything else of that user.
+    """
+    if level == "process":
+        return None
+    return N_PROCESSES if os.geteuid() == 0 else N_PROCESSES + _n_tasks(os.getuid())
+
+
+def _n_tasks(uid: int) -> int:
+    """Threads of a user, now."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            count += len(list((process / "task").iterdir())) if process.stat().st_uid == uid else 0
+    return count
+
+
 def _bwrap(roots: Sequence[Path]) -> list[str]:
     root_user = os.geteuid() == 0
-    args = ["bwrap", "--die-with-parent", "--new-session"]
+    args = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session"]
     if root_user:
         args += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     else:
@@ -88,7 +111,7 @@ def _bwrap(roots: Sequence[Path]) -> list[str]:
             args += ["--symlink", str(link.readlink()), str(link)]
     args += ["--chdir", "/tmp"]
     # The uid is dropped inside: dropped outside, bubblewrap could not read an interpreter below a closed home.
-    return [*args, "setpriv", *_without_privileges()] if root_user else args
+    return [*args, shutil.which("setpriv") or "setpriv", *_without_privileges()] if root_user else args
 
 
 def _system() -> list[Path]:
@@ -103,5 +126,15 @@ def _interpreter() -> list[Path]:
 
 
 def _without_privileges() -> list[str]:
-    uid = ["--reuid", WORKER_UID, "--regid", WORKER_UID, "--clear-groups"]
-    return [*uid, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
+    # Each worker is a user of its own: process limits and kernel keyrings are shared within a user.
+    uid = str(secrets.choice(UIDS))
+    return [
+        "--reuid",
+        uid,
+        "--regid",
+        uid,
+        "--clear-groups",
+        "--no-new-privs",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+    ]

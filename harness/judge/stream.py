@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.judge import wire
 from harness.judge.host import Worker, WorkerFault, refuse_non_finite
+from harness.judge.profiles import Limits
 from harness.types import Inputs, SessionInfo
 
 
@@ -24,7 +25,7 @@ class Streamed:
     round_trip_ns: np.ndarray
 
 
-def stream(worker: Worker, inputs: Inputs, session: SessionInfo, *, step_limit_s: float) -> Streamed:
+def stream(worker: Worker, inputs: Inputs, session: SessionInfo, *, limits: Limits) -> Streamed:
     """Stream a recording through a worker, bin by bin, with a reset at every start.
 
     Raises:
@@ -36,12 +37,13 @@ def stream(worker: Worker, inputs: Inputs, session: SessionInfo, *, step_limit_s
     answers = bytearray(4 * n_outputs * n_bins)
     round_trip_ns = np.zeros(n_bins, np.int64)
     clock, width, size = time.perf_counter_ns, 4 * n_outputs, wire.HEADER + 4 * n_outputs
+    deadline_ns = clock() + int(limits.stream_seconds * 1e9)
     gc.collect()
     gc.disable()
     try:
         for k in range(n_bins):
             if starts[k]:
-                _reset(worker, session, at_bin=k)
+                _reset(worker, session if k == 0 else None, at_bin=k)
                 channel = worker.streaming_channel()
                 send, receive = channel.send, channel.recv
             token = tokens[8 * k : 8 * k + 8]
@@ -53,14 +55,17 @@ def stream(worker: Worker, inputs: Inputs, session: SessionInfo, *, step_limit_s
                 received = receive(wire.MAX_REPLY)
             except OSError as error:
                 received = error
-            round_trip_ns[k] = clock() - sent_ns
+            answered_ns = clock()
+            round_trip_ns[k] = answered_ns - sent_ns
             if (
                 isinstance(received, OSError)
                 or len(received) != size
                 or received[8:16] != token
                 or received[:1] != b"A"
             ):
-                raise worker.fault(received, step_limit_s, at_bin=k)
+                raise worker.fault(received, limits.step_seconds, at_bin=k)
+            if answered_ns > deadline_ns:
+                raise WorkerFault("timed-out", f"the pass took more than {limits.stream_seconds:g} s", k)
             answers[width * k : width * (k + 1)] = received[16:]
     finally:
         gc.enable()
@@ -68,8 +73,8 @@ def stream(worker: Worker, inputs: Inputs, session: SessionInfo, *, step_limit_s
     return Streamed(refuse_non_finite(outputs), round_trip_ns)
 
 
-def _reset(worker: Worker, session: SessionInfo, *, at_bin: int) -> None:
+def _reset(worker: Worker, begins: SessionInfo | None, *, at_bin: int) -> None:
     try:
-        worker.reset(session)
+        worker.begin(begins) if begins else worker.reset()
     except WorkerFault as fault:
         raise WorkerFault(fault.status, f"reset: {fault.reason}", at_bin) from None

@@ -3,11 +3,14 @@
 It lowers its own limits before any foreign code is imported. It knows no path of data and gets test bins one at a time.
 """
 
+import contextlib
+import ctypes
 import dataclasses
 import json
 import mmap
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -23,14 +26,16 @@ from harness.registry import DecoderRef, construct
 from harness.types import SessionInfo
 
 MESSAGE_CHARACTERS = 2000
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+PR_SET_PDEATHSIG = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a worker may take. Time is limited by the judge."""
+    """What a worker may take; None is no limit. Time is limited by the judge."""
 
     memory_bytes: int
-    n_processes: int = 64
+    n_processes: int | None = None
     file_bytes: int = 1 << 30
     n_descriptors: int = 256
 
@@ -41,6 +46,9 @@ class WrongAnswer(HarnessError, ValueError):
 
 def main() -> None:
     """Entry point of the worker process: descriptor, import path and limits are its arguments."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
     _lower_limits(Limits(**json.loads(sys.argv[3])))
     serve(socket.socket(fileno=int(sys.argv[1])))
 
@@ -84,28 +92,31 @@ class _Desk:
         decoder = construct(DecoderRef(**request["ref"]), request["settings"])
         self.decoder = decoder
         kind = type(decoder)
-        described = {"inputs": list(kind.inputs), "causal": kind.causal, "deterministic": kind.deterministic}
+        described = {"inputs": kind.inputs, "causal": kind.causal, "deterministic": kind.deterministic}
         self.answer(described | {"parameters": decoder.parameters()})
 
-    def fit(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
+    def fit(self, _: dict[str, Any], descriptors: Sequence[int]) -> None:
         """Fit on recordings read from the first descriptor; write the artefact to the second."""
         decoder = self._constructed()
-        arrays = artifact.unpack(_read(descriptors[0]))
-        parts = [wire.recordings_from_arrays(arrays, request[part], part) for part in ("train", "validation")]
+        content = _read(descriptors[0])
+        arrays, sessions = artifact.unpack(content), artifact.meta(content)
+        parts = [wire.recordings_from_arrays(arrays, sessions[part], part) for part in ("train", "validation")]
         decoder.fit(*parts)
         content = artifact.pack(decoder.state())
         _write(descriptors[1], content)
         self.answer(len(content))
 
-    def restore(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
-        sessions = [wire.session_from_dict(s) for s in request["sessions"]]
+    def restore(self, _: dict[str, Any], descriptors: Sequence[int]) -> None:
+        """Restore the artefact behind the first descriptor; behind the second are the sessions it was fitted on."""
+        sessions = [wire.session_from_dict(s) for s in artifact.meta(_read(descriptors[1]))["sessions"]]
         self._constructed().restore(artifact.unpack(_read(descriptors[0])), sessions)
         self.answer()
 
-    def predict(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
+    def predict(self, _: dict[str, Any], descriptors: Sequence[int]) -> None:
         """Decode the stream behind the first descriptor at once; write the outputs to the second."""
-        session = wire.session_from_dict(request)
-        inputs = wire.inputs_from_arrays(artifact.unpack(_read(descriptors[0])), session.bin_s)
+        content = _read(descriptors[0])
+        session = wire.session_from_dict(artifact.meta(content)["session"])
+        inputs = wire.inputs_from_arrays(artifact.unpack(content), session.bin_s)
         outputs = np.asarray(self._constructed().predict(inputs, session), np.float32)
         wanted = (len(inputs), len(session.outputs))
         if outputs.shape != wanted:
@@ -113,8 +124,9 @@ class _Desk:
         _write(descriptors[1], artifact.pack({"outputs": outputs}))
         self.answer()
 
-    def reset(self, request: dict[str, Any], _: Sequence[int]) -> None:
-        session = wire.session_from_dict(request)
+    def reset(self, _: dict[str, Any], descriptors: Sequence[int]) -> None:
+        """Begin to stream the session behind the descriptor."""
+        session = wire.session_from_dict(artifact.meta(_read(descriptors[0]))["session"])
         self.session, self.layout, self.n_outputs = session, wire.bin_layout(session), len(session.outputs)
         self._reset(session)
 
@@ -163,11 +175,12 @@ def _write(descriptor: int, content: bytes) -> None:
 def _lower_limits(limits: Limits) -> None:
     wanted = {
         resource.RLIMIT_AS: limits.memory_bytes,
-        resource.RLIMIT_NPROC: limits.n_processes,
         resource.RLIMIT_FSIZE: limits.file_bytes,
         resource.RLIMIT_NOFILE: limits.n_descriptors,
         resource.RLIMIT_CORE: 0,
     }
+    if limits.n_processes is not None:
+        wanted[resource.RLIMIT_NPROC] = limits.n_processes
     for kind, value in wanted.items():
         _, hard = resource.getrlimit(kind)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -175,7 +188,7 @@ def _lower_limits(limits: Limits) -> None:
 
 
 def _kind(error: BaseException) -> str:
-    if isinstance(error, MemoryError) or "not enough memory" in str(error):
+    if isinstance(error, MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY):
         return "out-of-memory"
     return "invalid-output" if isinstance(error, WrongAnswer) else "failed"
 

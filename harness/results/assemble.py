@@ -1,10 +1,9 @@
 """From finished cells to a record: one for each run, written once."""
 
 import functools
-import platform
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,18 @@ from harness.data.simulate import best_score
 from harness.data.suites import Session, Suite
 from harness.judge import artifact
 from harness.judge.budget import Measured, shipped_tracks, why_not
-from harness.judge.hardware import fingerprint
+from harness.judge.host import WorkerFault
 from harness.judge.profiles import Profile
 from harness.registry import DecoderRef
 from harness.results import cells, records
 from harness.results.store import Store, read_record, write_whole
 from harness.score import stats
-
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "pynwb", "h5py", "safetensors")
+from harness.score.metrics import metric
 
 
 @dataclass(frozen=True)
 class Run:
-    """One decoder with one seed: what a record is about."""
+    """One decoder with one seed: what a record is about. `fault`: why it cannot even be constructed."""
 
     ref: DecoderRef
     parameters: Mapping[str, Any]
@@ -34,6 +32,7 @@ class Run:
     inputs: tuple[str, ...]
     causal: bool
     seed: int
+    fault: WorkerFault | None = None
 
     def identity(self) -> dict[str, Any]:
         """What decides its outcome, for a cell's key."""
@@ -132,7 +131,7 @@ class _Gathered:
             tracks=self._tracks(cost, latency, audit),
             isolation="sandbox" if all(s["isolation"] == "sandbox" for s in self.seen) else "process",
             profile=self._profile(),
-            environment=_environment(),
+            environment=self._environment(),
             predictions_sha256=records.sha256(self.predictions),
             artifact_sha256=records.sha256(self.learned) if self.learned else None,
             started_utc=min(s["started_utc"] for s in self.seen),
@@ -164,13 +163,23 @@ class _Gathered:
         metrics = self.context.suite.metrics
         drawn = [self.arrays[f"{s.session}/draws"].astype(float) for s in self.sessions]
         span = stats.over_sessions(drawn, rng=np.random.default_rng(stats.PROTOCOL.seed))
-        means = {
-            name: float(np.mean([s.scores[name] for s in self.sessions]))
-            for name in metrics
-            if all(name in s.scores for s in self.sessions)
-        }
-        first = {metrics[0]: {"low": span.low, "high": span.high}}
+        means = {name: float(np.mean([s.scores[name] for s in self.sessions])) for name in self._shared_metrics()}
+        first = {metrics[0]: {"low": span.low, "high": span.high}} if math.isfinite(span.low) else {}
         return {name: records.Score(value=mean, **first.get(name, {})) for name, mean in means.items()}
+
+    def _shared_metrics(self) -> list[str]:
+        """Metrics that every recording has, and whose unit is the same in all of them."""
+        one = len(self.sessions) == 1
+        return [
+            name
+            for name in self.context.suite.metrics
+            if all(name in s.scores for s in self.sessions) and (one or metric(name).unit != "target")
+        ]
+
+    def _environment(self) -> dict[str, Any]:
+        """Where the cells were run; `mixed` if not all of them in one environment."""
+        first: dict[str, Any] = self.seen[0]["environment"]
+        return first | ({} if all(s["environment"] == first for s in self.seen) else {"mixed": True})
 
     def _latency(self) -> records.Latency | None:
         found = [values for name, values in self.arrays.items() if name.endswith("/round_trip_ns")]
@@ -239,13 +248,3 @@ def _summary(round_trip_ns: np.ndarray, bin_s: float) -> records.Latency | None:
     return records.Latency(
         p50=p50, p99=p99, p999=p999, max=float(ms.max()), deadline_miss_rate=missed, n=len(round_trip_ns)
     )
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "harness": version("neural-decoder-harness"),
-        "harness_source_sha256": cells.code_sha256(),
-        **fingerprint(),
-    }

@@ -4,8 +4,6 @@ A fit is one decoder with one seed fitted on one recording (or on all of them); 
 are folders that appear whole: a killed run loses at most what was in flight.
 """
 
-import functools
-import hashlib
 import io
 import json
 import os
@@ -17,26 +15,13 @@ from typing import Any
 
 import numpy as np
 
-import harness
-from harness.results.records import canonical
-
-RULES = ("data", "judge", "score")
-
-
-@functools.cache
-def code_sha256() -> str:
-    """Hash of the harness's own source that decides a number: data, judge, score and the contract."""
-    root = Path(harness.__file__).parent
-    files = [path for folder in RULES for path in sorted((root / folder).rglob("*.py"))]
-    digest = hashlib.sha256()
-    for path in [*files, root / "types.py", root / "decoder.py"]:
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+from harness.results.environment import code_sha256, versions
+from harness.results.records import canonical, sha256
 
 
 def key(**parts: Any) -> str:
-    """One key for JSON-able parts, the harness's own code among them."""
-    return hashlib.sha256(canonical({"code": code_sha256(), **parts})).hexdigest()
+    """One key for JSON-able parts, the harness's own code and the versions of packages among them."""
+    return sha256(canonical({"code": code_sha256(), "versions": versions(), **parts}))
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -55,10 +40,12 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         new.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(new.with_name(f"{new.name}.old"))
         new.rename(folder)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        for left_over in folder.parent.glob(f".{folder.name}.*"):
+            shutil.rmtree(left_over, ignore_errors=True)
 
 
 def read_json(path: Path) -> Any:

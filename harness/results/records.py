@@ -32,7 +32,7 @@ class DecoderIdentity(Part):
 
 
 class Score(Part):
-    """A value with its 95 % bootstrap interval; only the suite's first metric has one."""
+    """A mean over recordings with its 95 % bootstrap interval; only the suite's first metric has one."""
 
     value: float
     low: float | None = None

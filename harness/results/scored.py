@@ -12,12 +12,13 @@ import numpy as np
 from harness.data.suites import Suite
 from harness.judge.cell import Tested
 from harness.results import cells
+from harness.results.environment import environment
 from harness.score import stats
 from harness.score.metrics import Metric, metric
 from harness.types import Recording
 
 
-def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float) -> dict[str, bytes]:
+def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float, artifact: str) -> dict[str, bytes]:
     """The files of one cell: `cell.json` and `predictions.npz`.
 
     Args:
@@ -25,6 +26,7 @@ def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float)
         part: The test recording with its labels, which no worker has.
         suite: Gives metrics.
         seconds: How long the test pass took.
+        artifact: Hash of the artefact that was tested.
     """
     kept: dict[str, Any] = {
         "status": tested.status,
@@ -34,16 +36,18 @@ def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float)
         "noisy": tested.noisy,
         "isolation": tested.isolation,
         "seconds": seconds,
+        "artifact": artifact,
         "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "session": part.session.id,
+        "environment": environment(),
     }
     arrays: dict[str, np.ndarray] = {"round_trip_ns": tested.round_trip_ns}
     if tested.status == "ok":
         drawn = _draws(part, tested.outputs, metric(suite.metrics[0]))
         arrays |= {"outputs": tested.outputs, "draws": drawn.astype(np.float32)}
         kept |= _scores(part, tested.outputs, suite)
-        low_high = stats.interval(drawn)
-        kept["interval"] = {suite.metrics[0]: [low_high.low, low_high.high]}
+        span = stats.interval(drawn)
+        kept["interval"] = {suite.metrics[0]: [span.low, span.high]} if math.isfinite(span.low) else {}
     return {"cell.json": json.dumps(kept, indent=1).encode(), "predictions.npz": cells.arrays_to_npz(arrays)}
 
 

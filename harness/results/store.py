@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import BadData
+from harness.errors import BadData, UsageError
 from harness.results.records import Record, record_id
 
 
@@ -30,6 +30,21 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def make_store(root: Path) -> None:
+    """Make the folder, unless it is there.
+
+    Raises:
+        UsageError: If nothing can be written to it.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=root).close()
+    except OSError as error:
+        raise UsageError(
+            f"results cannot be written to {root}: {error.strerror}; name another folder: --store"
+        ) from None
 
 
 def folder_name(name: str) -> str:

@@ -86,7 +86,8 @@ def r2(y_true: np.ndarray, y_pred: np.ndarray) -> float:
 def r2_weighted(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """Coefficient of determination with outputs weighted by their variance: 1 - sum SSE / sum SST.
 
-    y_true, y_pred: (n_bins, n_outputs), same unit for all outputs. NaN if all outputs of y_true are constant.
+    y_true, y_pred: (n_bins, n_outputs), same unit for all outputs. A constant output of y_true weighs nothing,
+    however it is predicted; NaN if all are constant.
     """
     return METRICS["r2_weighted"](y_true, y_pred)
 
@@ -126,8 +127,10 @@ def _r2(sums: np.ndarray) -> np.ndarray:
 
 def _r2_weighted(sums: np.ndarray) -> np.ndarray:
     m = _moments(sums)
-    variation = np.nansum(m.variation_y, axis=-1)
-    return np.asarray(1 - np.sum(m.ee, axis=-1) / np.where(variation > 0, variation, np.nan))
+    variation = np.nan_to_num(m.variation_y)
+    error = np.sum(np.where(variation > 0, m.ee, 0.0), axis=-1)
+    total = np.sum(variation, axis=-1)
+    return np.asarray(1 - error / np.where(total > 0, total, np.nan))
 
 
 def _pearson(sums: np.ndarray) -> np.ndarray:

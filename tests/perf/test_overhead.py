@@ -46,7 +46,7 @@ def test_overhead_of_one_streamed_bin(benchmark, inputs):
     with pinned(profile.n_cores), Worker(find(DECODER), {}, profile) as worker:
         worker.restore(pack({"map_": np.ones((N_UNITS, 2), np.float32)}), [session])
         streamed = benchmark.pedantic(
-            stream, (worker, inputs, session), {"step_limit_s": 5.0}, rounds=5, warmup_rounds=1
+            stream, (worker, inputs, session), {"limits": profile.limits}, rounds=5, warmup_rounds=1
         )
         p50, p99 = np.percentile(streamed.round_trip_ns / 1e3, [50, 99])
         step = own_step_us(inputs, session)

@@ -1,8 +1,10 @@
 """What a simulated session is made from: strict parameters, their hash and their random streams."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,7 +14,7 @@ from harness.data.protocol import Model
 from harness.errors import UsageError
 
 GENERATOR_VERSION = 1
-"""Counted up whenever the same parameters give other arrays."""
+"""For people: counted up whenever the same parameters give other arrays. What is kept goes by the code itself."""
 
 TEST_FRACTION = 0.2
 """The last part of a session is the test part: faults begin there and the best score is computed there."""
@@ -100,9 +102,22 @@ def parse(given: Mapping[str, Any]) -> Parameters:
 
 
 def spec_sha256(parameters: Mapping[str, Any]) -> str:
-    """Hash of the generator's version and the full parameters: what a session's arrays depend on."""
-    spec = {"generator": GENERATOR_VERSION, **parse(parameters).model_dump(mode="json")}
+    """Hash of the generator's code and the full parameters: what a session's arrays depend on."""
+    spec = {"generator": GENERATOR_VERSION, "code": source_sha256(), **parse(parameters).model_dump(mode="json")}
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+
+
+def source_files() -> tuple[Path, ...]:
+    """The code that decides what is in a simulated file."""
+    folder = Path(__file__).parent
+    return (*sorted(folder.glob("*.py")), folder.parent / "nwb_write.py")
+
+
+@functools.cache
+def source_sha256() -> str:
+    """Hash of the generator's code, name by name: any change of it makes new sessions, lest an old one stay in use."""
+    hashes = ((path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in source_files())
+    return hashlib.sha256(json.dumps(list(hashes)).encode()).hexdigest()
 
 
 def random_stream(parameters: Parameters, stream: str, *, session: int | None = None) -> np.random.Generator:
