@@ -7,10 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def run(jobs: Iterable[Callable[[], T]], *, n_workers: int) -> Iterator[T]:
+def run(jobs: Iterable[Callable[[], T]], *, n_workers: int, stop: Callable[[], None]) -> Iterator[T]:
     """Run jobs, `n_workers` at a time, and yield their results as they finish.
 
-    A job that raises ends the run: what a decoder does wrong is a result, only the harness itself raises.
+    A job that raises ends the run: what a decoder does wrong is a result, only the harness itself raises. `stop` is
+    then called, and on Ctrl-C, to make jobs under way return at once.
     """
     todo = iter(jobs)
     with ThreadPoolExecutor(n_workers) as pool:
@@ -24,6 +25,6 @@ def run(jobs: Iterable[Callable[[], T]], *, n_workers: int) -> Iterator[T]:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
+        except BaseException:
+            stop()
+            raise

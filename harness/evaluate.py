@@ -25,7 +25,7 @@ from harness.data.suites import Session, Split, Suite
 from harness.errors import UsageError
 from harness.judge import cell as judge
 from harness.judge.audit import Finding
-from harness.judge.host import Description, WorkerFault, describe
+from harness.judge.host import Description, WorkerFault, describe, end_all
 from harness.judge.profiles import Profile
 from harness.registry import DecoderRef, source_sha256
 from harness.results import cells
@@ -75,7 +75,7 @@ def evaluate(plan: Plan, watch: Watch) -> list[Record]:
     fits = [_Fit(plan, run, group, recordings) for group in _fit_groups(plan.suite, sessions) for run in runs]
     tests = [_Test(plan, fit, session, recordings) for fit in fits for session in fit.sessions]
     watch.total(len(fits) + len(tests))
-    for name in engine.run([fit.do for fit in fits], n_workers=plan.n_workers):
+    for name in engine.run([fit.do for fit in fits], n_workers=plan.n_workers, stop=end_all):
         watch.done(name)
     for test in tests:
         with _alone():

@@ -201,7 +201,7 @@ def test_a_span_of_too_many_bins_is_refused_before_anything_is_allocated():
 
 
 def test_a_behaviour_too_large_for_float32_is_refused():
-    with pytest.raises(BadData, match="session 's': 'p' reaches 1e\\+39 .*conversion"):
+    with pytest.raises(BadData, match="session 's': 'p' reaches 1e\\+39, .*conversion"):
         aligned(Contents(ramp(1, slope=1e39), trains([])))
 
 

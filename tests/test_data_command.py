@@ -10,8 +10,11 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from harness.cli.data import app
+from harness.data import add as adding
 from harness.data.cache import default_cache
-from harness.data.suites import Session
+from harness.data.nwb import read_contents
+from harness.data.protocol import Layout, TargetAt
+from harness.data.suites import File, Session, Simulated
 from harness.errors import BadData, MissingData, UsageError
 from tests.archive_server import Archive, only_loopback, serving, session
 
@@ -172,6 +175,68 @@ def test_a_cache_on_a_read_only_disk_can_be_listed_and_verified(suite, archive, 
     result = run("get", suite, "--session", "two")
     assert isinstance(result.exception, UsageError)
     assert "it is read-only" in str(result.exception)
+
+
+@pytest.fixture
+def odd(tmp_path, archive):
+    """A suite of a simulated session, a local one, and one whose size nobody states."""
+    simulated = Simulated(host="simulated", parameters={"minutes": 0.25, "n_units": 4})
+    return suite_of(
+        tmp_path,
+        session("sim", simulated, tiers=("simulated",)),
+        session("mine", File(host="file", path="a/b.nwb"), tiers=("local",)),
+        session("vague", archive.zenodo("vague.mat", CONTENT, size=None)),
+    )
+
+
+def test_path_writes_a_simulated_session_and_says_where_local_files_are(odd):
+    found = Path(run("path", odd, "sim").stdout.strip())
+    assert found.parent == default_cache().root / "simulated" and found.read_bytes()[:4] == b"\x89HDF"
+    result = run("path", odd, "mine")
+    assert isinstance(result.exception, UsageError)
+    assert "the local file 'a/b.nwb', which stays below the folder that you name with --data-root" in str(
+        result.exception
+    )
+
+
+def test_info_counts_the_files_of_unknown_size(odd):
+    assert "tiny@1: 1 of 3 to fetch, 0 B and 1 of unknown size, into" in run("info", odd).stdout
+
+
+def test_verify_names_a_truncated_simulated_file_and_repair_removes_it(odd):
+    path = Path(run("path", odd, "sim").stdout.strip())
+    assert [row["file"] for row in json.loads(run("verify", odd, "--json").stdout)] == ["sim"]
+    path.chmod(0o644)
+    os.truncate(path, path.stat().st_size // 2)
+    for words in (("verify", odd), ("verify",)):
+        result = run(*words)
+        assert isinstance(result.exception, BadData)
+        assert str(path) in str(result.exception)
+    with pytest.raises(BadData, match=rf"{path} cannot be read .* `harness data verify --repair` removes"):
+        read_contents(path, Layout(targets={"v": TargetAt(path="p", outputs=("x",))}), "v")
+    assert run("verify", "--repair").exit_code == 0 and not path.exists()
+
+
+def test_add_of_an_unreadable_file_or_onto_a_full_disk_is_one_paragraph(suite, tmp_path, monkeypatch):
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"some")
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "a.nwb").write_bytes(CONTENT)
+    with monkeypatch.context() as patched:
+        patched.setattr(adding.shutil, "copyfile", full)
+        result = run("add", tmp_path / "a.nwb", "--manifest", suite)
+    assert isinstance(result.exception, MissingData) and result.exception.exit_code == 4
+    assert "No space left on device; make it readable, or make room" in str(result.exception)
+    assert list((default_cache().root / "parts").iterdir()) == []
+
+    def refuse(*given: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(adding, "file_digests", refuse)
+    result = run("add", tmp_path / "a.nwb", "--manifest", suite)
+    assert isinstance(result.exception, MissingData)
+    assert "a.nwb cannot be copied into" in str(result.exception) and "Permission denied" in str(result.exception)
 
 
 @pytest.mark.skipif(not REALDATA.is_dir(), reason="the real recordings are not beside this checkout")

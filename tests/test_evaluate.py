@@ -161,6 +161,31 @@ def test_two_runs_at_once_lose_nothing(data, tmp_path):
     assert len(finished(tmp_path)) == 8
 
 
+def test_ctrl_c_ends_workers_at_once_and_keeps_nothing_of_them(data, tmp_path):
+    source = HOSTILE.read_text().replace('raise RuntimeError("no convergence")', "time.sleep(1000)")
+    (tmp_path / "slow.py").write_text(source)
+    store = tmp_path / "results"
+    arguments = ("--suite", data[2] / "tiny.yaml", "--decoder", f"{tmp_path}/slow.py:FailsToFit", "--store", store)
+    process = harness("eval", *arguments, data=data)
+    until = time.monotonic() + 60
+    while not list(store.glob("locks/*")) and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in err
+    assert finished(store) == {}
+
+
+def test_two_decoders_of_one_name_stay_apart(plan, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(HOSTILE.read_text())
+    decoders = [find(f"{tmp_path}/{name}.py:SumOfCounts") for name in ("one", "two")]
+    records = evaluate(replace(plan, decoders=decoders), Quiet())
+    assert [r.decoder.name for r in records] == ["one.py:SumOfCounts", "two.py:SumOfCounts"]
+
+
 def test_a_failed_decoder_gives_exit_code_3(data, tmp_path):
     arguments = ("--suite", data[2] / "tiny.yaml", "--decoder", f"{HOSTILE}:Raises", "--store", tmp_path)
     process = harness("eval", *arguments, data=data)

@@ -1,5 +1,6 @@
 """The judge against decoders that behave and decoders that do not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,11 @@ def test_a_well_behaved_decoder_passes_the_audit():
         ("FailsToFit", "failed", "fit: RuntimeError: no convergence"),
         ("KeepsObjects", "failed", "state()['map_'] is object"),
         ("AnswersEarly", "invalid-output", "no answer to this bin"),
+        ("ClaimsSuccess", "invalid-output", "bin 499: all is well"),
+        ("TalksRubbish", "invalid-output", "fit: the worker's reply of 8 bytes is not readable"),
+        ("BlamesTheUser", "failed", "bin 499: UsageError: you typed something wrong"),
+        ("Mumbles", "failed", "bin 499: ValueError: ? ?[31m"),
+        ("HasInfiniteField", "failed", "its fields must be finite JSON values"),
     ],
 )
 def test_a_decoder_that_misbehaves_costs_its_own_cell(name, status, message):
@@ -94,6 +100,23 @@ def test_a_decoder_that_looks_ahead_is_predicted_at_once_and_never_timed():
     expected = np.roll(recording().inputs.streams["spikes"].sum(axis=1), -1)
     np.testing.assert_allclose(tested.outputs[:, 0], expected)
     assert tested.round_trip_ns.size == 0
+
+
+def test_a_thousand_long_channel_names_reach_the_worker():
+    names = tuple(f"channel-{i:04}-of-the-second-array" for i in range(1000))
+    session = replace(SESSION, streams={"spikes": StreamInfo(1000, channels=names)})
+    counts = np.ones((200, 1000), np.float32)
+    inputs = Inputs({"spikes": counts}, np.arange(200) == 0, 0.02)
+    wide = Recording(session, inputs, counts[:, :2], np.ones(200, bool))
+    candidate = cell.Candidate(find(f"{HOSTILE}:SumOfCounts"), {}, True, load_profile("cpu-1"))
+    fitted = cell.fit(candidate, [wide] * 20, [wide] * 20)
+    assert cell.test(candidate, fitted, inputs, session).outputs[0, 0] == 1000
+
+
+def test_two_workers_of_root_are_two_users():
+    commands = [sandbox.worker_command(3, readable=[], limits="{}", level="sandbox") for _ in range(2)]
+    uids = [c[c.index("--reuid") + 1] for c in commands if "--reuid" in c]
+    assert len(set(uids)) == len(uids)
 
 
 def test_an_artefact_keeps_arrays_of_every_plain_kind():

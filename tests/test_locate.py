@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.data import identity
 from harness.data.cache import Cache
 from harness.data.download import Access, local_path, locate, simulated_path
+from harness.data.identity import content_id
 from harness.data.suites import File, Session, Simulated
 from harness.errors import BadData, MissingData, UsageError
 from tests.archive_server import only_loopback, serving, session
@@ -46,8 +48,9 @@ def test_a_suite_cannot_name_a_file_outside_the_data_root(tmp_path, path):
 
 def test_a_local_file_is_refused_when_it_is_another_one(tmp_path):
     (tmp_path / "a.nwb").write_bytes(b"abd")
-    with pytest.raises(BadData, match="a.nwb was refused: its sha256"):
+    with pytest.raises(BadData, match="a.nwb was refused: its sha256 .* put the right one there") as refused:
         local_path(local("a.nwb", hashlib.sha256(b"abc").hexdigest()), tmp_path)
+    assert "fetch" not in str(refused.value)
 
 
 def test_a_local_file_that_is_missing_or_without_root_says_so(tmp_path):
@@ -118,3 +121,15 @@ def test_a_cache_that_holds_all_is_only_read(archive, cache, monkeypatch):
 
     monkeypatch.setattr(Cache, "folder", refuse)
     assert locate(sessions, cache, access=access) == paths
+
+
+def test_a_local_file_without_a_digest_is_hashed_once_for_each_of_its_states(tmp_path, monkeypatch):
+    path = tmp_path / "a.nwb"
+    path.write_bytes(b"abc")
+    hashed: list[Path] = []
+    hashing = identity.file_digests
+    monkeypatch.setattr(identity, "file_digests", lambda p, names: hashed.append(p) or hashing(p, names))
+    found = [content_id(local("a.nwb"), path) for _ in range(3)]
+    assert found == [hashlib.sha256(b"abc").hexdigest()] * 3 and len(hashed) == 1
+    path.write_bytes(b"abcd")
+    assert content_id(local("a.nwb"), path) == hashlib.sha256(b"abcd").hexdigest() and len(hashed) == 2

@@ -48,6 +48,3 @@ def main() -> None:
             raise
         typer.echo(f"harness: {error}", err=True)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("harness: stopped; finished cells are kept, the same command goes on from there", err=True)
-        raise SystemExit(130) from None

@@ -1,5 +1,7 @@
 """`harness data`: fetch recordings, list them, check them, and take in those that are already here."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +57,9 @@ def info(suite: SuiteName, tier: Tier = None, as_json: Json = False) -> None:
     cache = default_cache()
     chosen = choose(loaded, tier=tier, ids=[])
     absent = missing(chosen, cache)
-    size = readable_size(sum(getattr(s.source, "size", None) or 0 for s in absent))
+    sizes = [getattr(s.source, "size", None) for s in absent]
+    unknown = f" and {sizes.count(None)} of unknown size" if None in sizes else ""
+    size = readable_size(sum(size or 0 for size in sizes)) + unknown
     title = f"{loaded.label}: {len(absent)} of {len(chosen)} to fetch, {size}, into {cache.root}"
     _show([describe(s, cache) for s in chosen], as_json=as_json, title=title)
 
@@ -66,13 +70,13 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Remove damaged files; `get` fetches them anew.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Hash the cached files again and name those that are damaged."""
+    """Hash the fetched files again, open the simulated ones, and name those that are damaged."""
     from harness.data.cache import default_cache
     from harness.data.progress import bars
     from harness.errors import BadData
 
-    names = _names(suite)
-    blobs = {(blob.algorithm, blob.digest): blob for blob in default_cache().blobs()}
+    names, cache = _names(suite), default_cache()
+    blobs = {(blob.algorithm, blob.digest): blob for blob in cache.blobs()}
     rows: list[Row] = []
     with bars() as watcher:
         for key, blob in blobs.items():
@@ -80,17 +84,18 @@ def verify(
                 with watcher.file(blob.path) as progressed:
                     intact = blob.intact(progressed=progressed)
                 rows.append({"file": names.get(key, "of no shipped suite"), "intact": intact, "path": str(blob.path)})
-    _show(rows, as_json=as_json, title=f"{len(rows)} cached files, hashed again")
+    rows += _simulated(suite, cache)
+    _show(rows, as_json=as_json, title=f"{len(rows)} cached files: downloads hashed again, simulated ones opened")
     damaged = [row for row in rows if not row["intact"]]
     if repair:
         for row in damaged:
             Path(str(row["path"])).unlink()
-        typer.echo(f"{len(damaged)} damaged files removed; `harness data get` fetches them anew", err=True)
+        typer.echo(f"{len(damaged)} damaged files removed; `harness data get` gets them anew", err=True)
     elif damaged:
         raise BadData(
             f"{len(damaged)} of {len(rows)} cached files are damaged: "
             f"{', '.join(str(row['file']) for row in damaged)}; remove them with `harness data verify --repair`, then "
-            f"fetch them anew with `harness data get`"
+            f"get them anew with `harness data get`. They are {', '.join(str(row['path']) for row in damaged)}"
         )
 
 
@@ -114,7 +119,7 @@ def add(
     rows: list[Row] = []
     with bars() as watcher:
         for file in files_below(paths):
-            with watcher.file(file) as progressed:
+            with _in_words(file, cache), watcher.file(file) as progressed:
                 found = add_file(file, pins, cache, progressed=progressed)
             rows.append({"file": str(file), "added": bool(found), "is": _what(found)})
     n_added = sum(bool(row["added"]) for row in rows)
@@ -128,12 +133,21 @@ def add(
 
 @app.command()
 def path(suite: SuiteName, session: Annotated[str, typer.Argument(help="A session's id.")]) -> None:
-    """Print where a fetched recording is."""
+    """Print where a fetched recording is; a simulated one is written if it is not there yet."""
     from harness.data.cache import default_cache
-    from harness.data.suites import load_suite
-    from harness.errors import MissingData
+    from harness.data.download import simulated_path
+    from harness.data.suites import File, Simulated, load_suite
+    from harness.errors import MissingData, UsageError
 
     (wanted,) = choose(load_suite(suite), tier=None, ids=[session])
+    if isinstance(wanted.source, File):
+        raise UsageError(
+            f"session {session!r} is the local file {wanted.source.path!r}, which stays below the folder that you name "
+            f"with --data-root; look there"
+        )
+    if isinstance(wanted.source, Simulated):
+        typer.echo(simulated_path(wanted, default_cache()))
+        return
     found = default_cache().find(wanted.source)
     if found is None:
         raise MissingData(
@@ -180,11 +194,50 @@ def describe(session: "Session", cache: "Cache") -> Row:
     }
 
 
+@contextmanager
+def _in_words(file: Path, cache: "Cache") -> Iterator[None]:
+    """What the system says of an unreadable file or a full disk, as one paragraph."""
+    from harness.errors import HarnessError, MissingData
+
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, HarnessError):
+            raise
+        raise MissingData(
+            f"{file} cannot be copied into {cache.root}: {error.strerror or error}; make it readable, or make room "
+            f"there, then run the same command again: what was added before it is kept"
+        ) from error
+
+
 def _names(suite: str | None) -> dict[tuple[str, str], str]:
     from harness.data.pins import known_pins, pins_in_suite
 
     pins = pins_in_suite(suite) if suite else known_pins([])
     return {key: pin.name for pin in pins for key in pin.digests.items()}
+
+
+def _simulated(suite: str | None, cache: "Cache") -> list[Row]:
+    """Rows of `verify` for the simulated files, of one suite or all: whether each is whole."""
+    from harness.data.download import simulated_place
+    from harness.data.nwb_file import open_nwb
+    from harness.data.suites import Simulated, known_suites, load_suite
+    from harness.errors import BadData
+
+    suites = map(load_suite, [suite] if suite else known_suites())
+    sessions = [s for loaded in suites for s in loaded.sessions if isinstance(s.source, Simulated)]
+    names = {simulated_place(s, cache): s.id for s in sessions}
+    rows: list[Row] = []
+    for path in sorted((cache.root / "simulated").glob("*.nwb")):
+        if path.name.endswith(".part.nwb") or (suite and path not in names):
+            continue
+        try:
+            with open_nwb(path):
+                intact = True
+        except BadData:
+            intact = False
+        rows.append({"file": names.get(path, "simulated, of no shipped suite"), "intact": intact, "path": str(path)})
+    return rows
 
 
 def _what(found: "list[Pin]") -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.results.records import Record
 
 DECODER_FAILED = 3
+INTERRUPTED = 130
 
 
 class Rerun(StrEnum):
@@ -77,8 +78,12 @@ def command(
             n_workers=workers_from(workers),
             rerun=rerun.value,
         )
-        with Progress(variant.label) as progress:
-            records += evaluate(plan, progress)
+        try:
+            with Progress(variant.label) as progress:
+                records += evaluate(plan, progress)
+        except KeyboardInterrupt:
+            typer.echo("harness: stopped; what is finished is kept, the same command goes on from there", err=True)
+            raise typer.Exit(INTERRUPTED) from None
     if json_:
         for record in records:
             typer.echo(record.model_dump_json(by_alias=True))

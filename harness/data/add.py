@@ -35,7 +35,14 @@ def add_file(
     for pin in {p.key: p for p in found}.values():
         with cache.lock("-".join(pin.key)):
             if cache.find_pin(pin) is None:
-                part = cache.part(pin)
-                shutil.copyfile(path, part)
-                cache.accept(part, pin)
+                _copy(path, cache.part(pin))
+                cache.accept(cache.part(pin), pin)
     return found
+
+
+def _copy(path: Path, part: Path) -> None:
+    try:
+        shutil.copyfile(path, part)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,7 +1,8 @@
 """Files kept by what is in them: blobs/<algorithm>/<first two digits>/<digest>.
 
 A blob is whole and right, or absent: bytes are collected in parts/, checked, synced and renamed. Locks in locks/ make
-processes that want the same file do the work once. Reading takes no lock and writes nothing.
+processes that want the same file do the work once. Reading takes no lock and writes nothing, but for a link where a
+file is kept under a weaker digest than the one that is asked for.
 """
 
 import hashlib
@@ -52,9 +53,28 @@ class Cache:
         return self.find_pin(pin) if pin else None
 
     def find_pin(self, pin: Pin) -> Path | None:
-        """The cached file of a pin. One of the wrong size counts as absent, so that it is fetched anew."""
-        paths = (self.blob(*key) for key in pin.digests.items())
-        return next((p for p in paths if p.is_file() and pin.size in (None, p.stat().st_size)), None)
+        """The cached file of a pin. One of the wrong size or digest counts as absent, so that it is fetched anew."""
+        paths = [p for key in pin.digests.items() if _may_be(p := self.blob(*key), pin)]
+        if not paths or paths[0] == self.blob(*pin.key):
+            return paths[0] if paths else None
+        return self._promoted(paths[0], pin)
+
+    def _promoted(self, weaker: Path, pin: Pin) -> Path | None:
+        """A file that was taken in by a weaker digest, checked against all, and then linked under the strongest."""
+        try:
+            check_file(weaker, pin)
+        except BadData:
+            return None
+        path = self.blob(*pin.key)
+        try:
+            with self.lock(f"link-{'-'.join(pin.key)}"):
+                if not _may_be(path, pin):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.unlink(missing_ok=True)
+                    path.hardlink_to(weaker)
+        except (OSError, UsageError):
+            return weaker  # a disk that takes no link: it is checked at each use
+        return path
 
     def blobs(self) -> Iterator[Blob]:
         """All cached downloads, in digest order."""
@@ -149,23 +169,24 @@ def file_digests(
     return {a: h.hexdigest() for a, h in hashes.items()}
 
 
-def check_file(path: Path, pin: Pin) -> None:
-    """Compare a file with its pin.
+FETCH_AGAIN = (
+    "fetch it again, and if that repeats, its host has another version: pin that one, as a new version of the suite"
+)
+
+
+def check_file(path: Path, pin: Pin, *, advice: str = FETCH_AGAIN) -> None:
+    """Compare a file with its pin; `advice` ends the message.
 
     Raises:
         BadData: If size or any digest differ.
     """
     size = path.stat().st_size
     if pin.size not in (None, size):
-        raise BadData(
-            f"{pin.name} was refused: {size} bytes where {pin.size} are pinned; fetch it again, and if that "
-            f"repeats, its host has another version: pin that one, as a new version of the suite"
-        )
+        raise BadData(f"{pin.name} was refused: {size} bytes where {pin.size} are pinned; {advice}")
     for algorithm, digest in file_digests(path, tuple(pin.digests)).items():
         if digest != pin.digests[algorithm]:
             raise BadData(
-                f"{pin.name} was refused: its {algorithm} is {digest}, pinned is {pin.digests[algorithm]}; fetch it "
-                f"again, and if that repeats, its host has another version: pin that one, as a new version of the suite"
+                f"{pin.name} was refused: its {algorithm} is {digest}, pinned is {pin.digests[algorithm]}; {advice}"
             )
 
 
@@ -179,6 +200,10 @@ def readable_size(n_bytes: int | None) -> str:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def _may_be(path: Path, pin: Pin) -> bool:
+    return path.is_file() and pin.size in (None, path.stat().st_size)
 
 
 def _sync(path: Path) -> None:

@@ -12,7 +12,7 @@ from harness.data.progress import Watcher
 from harness.data.suites import File, Session, Simulated
 from harness.errors import MissingData, UsageError
 
-__all__ = ["Access", "fetch", "local_path", "locate", "missing", "reachable", "simulated_path"]
+__all__ = ["Access", "fetch", "local_path", "locate", "missing", "reachable", "simulated_path", "simulated_place"]
 
 
 def locate(
@@ -70,24 +70,29 @@ def local_path(session: Session, data_root: Path | None) -> Path:
         )
     pin = read_pin(str(path), source.model_dump())
     if pin:
-        check_file(path, pin)
+        advice = "it is another file or was changed: put the right one there, or correct its sha256 in the suite"
+        check_file(path, pin, advice=advice)
     return path
 
 
 def simulated_path(session: Session, cache: Cache, *, watcher: Watcher | None = None) -> Path:
     """The file of a simulated session, written by the first process that wants it."""
+    path = simulated_place(session, cache)
+    if not path.exists():
+        with cache.lock(f"simulated-{path.stem}"):
+            _write_once(session, path, cache, watcher=watcher or Watcher())
+    return path
+
+
+def simulated_place(session: Session, cache: Cache) -> Path:
+    """Where the file of a simulated session is, or will be: it goes by all that decides what is in it."""
     from harness.data.simulate import spec_sha256
 
     source = session.source
     if not isinstance(source, Simulated):
         raise UsageError(f"session {session.id!r} is not simulated: its host is {source.host!r}")
     spec = f"{spec_sha256(source.parameters)}/{session.subject}/{session.id}"
-    key = hashlib.sha256(spec.encode()).hexdigest()
-    path = cache.root / "simulated" / f"{key}.nwb"
-    if not path.exists():
-        with cache.lock(f"simulated-{key}"):
-            _write_once(session, path, cache, watcher=watcher or Watcher())
-    return path
+    return cache.root / "simulated" / f"{hashlib.sha256(spec.encode()).hexdigest()}.nwb"
 
 
 def _write_once(session: Session, path: Path, cache: Cache, *, watcher: Watcher) -> None:

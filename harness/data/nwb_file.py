@@ -145,6 +145,6 @@ def open_nwb(path: Path) -> Iterator[NwbFile]:
     except DAMAGE as error:
         raise BadData(
             f"{path} cannot be read as an NWB (HDF5) file: {type(error).__name__}: {error}; it is cut short, "
-            f"damaged or of another kind. `harness data verify --repair` removes damaged files from the data folder, and the "
-            f"next run gets them anew; another file you have to replace yourself"
+            f"damaged or of another kind. `harness data verify --repair` removes damaged files from the data folder, "
+            f"and the next run gets them anew; another file you have to replace yourself"
         ) from error

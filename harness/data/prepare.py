@@ -19,7 +19,8 @@ def prepare(suite: Suite, session: Session, path: Path) -> Parts:
 
     Raises:
         MissingData: If there is no such file.
-        BadData: If the file is damaged, lacks something, leaves a part without a scored bin, or the parts are not apart.
+        BadData: If the file is damaged, lacks something, leaves a part without a scored bin, or its parts are not
+            apart.
     """
     layout, rule = suite.layouts[session.layout], suite.splits[session.split]
     contents = read_contents(path, layout, suite.task.target, trial_columns=columns_of(rule))

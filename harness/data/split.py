@@ -82,7 +82,7 @@ def find_leaks(parts: Parts, *, gap_s: float = 0.0) -> tuple[str, ...]:
     found = []
     for earlier, later in itertools.combinations(PARTS, 2):
         scored = parts.ticks[later][parts[later].scored]
-        n_inside = int(np.isin(scored, parts.ticks[earlier]).sum())
+        n_inside = int(np.count_nonzero(_distance(parts.ticks[earlier], scored) == 0))
         if n_inside:
             found.append(f"{n_inside} scored bins of {later} lie in {earlier}")
         bin_ticks = parts[later].inputs.bin_s * parts.clock_hz

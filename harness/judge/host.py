@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import DecoderError, UsageError
+from harness.errors import DecoderError, HarnessError, UsageError
 from harness.judge import artifact, sandbox, wire
 from harness.judge.memory_file import memory_file
 from harness.judge.output import GRACE_S, Output
@@ -47,6 +47,20 @@ class Description:
     parameters: Mapping[str, Any]
 
 
+class Stopped(HarnessError):
+    """A worker was ended from outside: nothing can be said of its decoder."""
+
+
+_live: "set[Worker]" = set()
+
+
+def end_all() -> None:
+    """End every worker of this process, whatever it is doing; whoever waits for one gets `Stopped`."""
+    for worker in list(_live):
+        worker.stopped = True
+        worker.end()
+
+
 class Worker:
     """One fresh worker process with one decoder; use it in a `with` block.
 
@@ -57,7 +71,7 @@ class Worker:
     def __init__(
         self, ref: DecoderRef, settings: Mapping[str, Any], profile: Profile, *, fitting: bool = False
     ) -> None:
-        self.isolation = sandbox.isolation()
+        self.isolation, self.stopped = sandbox.isolation(), False
         self._profile = profile
         gib = profile.limits.fit_memory_gib if fitting else profile.memory_gib
         limits = Limits(int(gib * 2**30), n_processes=sandbox.process_limit(self.isolation))
@@ -82,20 +96,21 @@ class Worker:
         theirs.close()
         self._output = Output(self._process, profile.limits.max_output_kib * 1024)
         self._ref, self._settings = ref, settings
+        _live.add(self)
 
     def __enter__(self) -> "Worker":
         try:
             request = {"ref": dataclasses.asdict(self._ref), "settings": dict(self._settings)}
             self.description = _described(self.ask(wire.CONSTRUCT, request, limit_s=START_S))
         except BaseException:
-            self._end()
+            self.end()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self.end()
 
     def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> bytes:
         """Fit; return the artefact."""
@@ -155,6 +170,8 @@ class Worker:
 
     def fault(self, seen: bytes | OSError, limit_s: float, at_bin: int | None = None) -> WorkerFault:
         """Explain what came instead of an answer."""
+        if self.stopped:
+            raise Stopped("the run was stopped")
         if isinstance(seen, bytes) and wire.letter_of(seen) == wire.FAULT:
             told = _told(seen)
             status = told.get("status")
@@ -188,7 +205,11 @@ class Worker:
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Kill the process and all that it started; an answer still awaited fails."""
+        _live.discard(self)
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
         self._channel.close()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -164,7 +164,8 @@ class _Gathered:
         drawn = [self.arrays[f"{s.session}/draws"].astype(float) for s in self.sessions]
         span = stats.over_sessions(drawn, rng=np.random.default_rng(stats.PROTOCOL.seed))
         means = {name: float(np.mean([s.scores[name] for s in self.sessions])) for name in self._shared_metrics()}
-        first = {metrics[0]: {"low": span.low, "high": span.high}} if math.isfinite(span.low) else {}
+        known = math.isfinite(span.low)
+        first: dict[str, Any] = {metrics[0]: {"low": span.low, "high": span.high}} if known else {}
         return {name: records.Score(value=mean, **first.get(name, {})) for name, mean in means.items()}
 
     def _shared_metrics(self) -> list[str]:

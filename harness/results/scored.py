@@ -59,7 +59,7 @@ def _draws(part: Recording, outputs: np.ndarray, primary: Metric) -> np.ndarray:
 def _scores(part: Recording, outputs: np.ndarray, suite: Suite) -> dict[str, Any]:
     """Scores on scored bins, and what decoders without knowledge would get."""
     y_true, y_pred = part.targets[part.scored], outputs[part.scored]
-    scores = {name: metric(name)(y_true, y_pred) for name in suite.metrics}
+    scores: dict[str, float] = {name: metric(name)(y_true, y_pred) for name in suite.metrics}
     shifted = np.roll(y_true, len(y_true) // 2, axis=0)
     floor = {"shifted_labels": metric(suite.metrics[0])(y_true, shifted)}
     return {"scores": _finite(scores), "floor": _finite(floor), "n_scored_bins": len(y_true)}

@@ -1,5 +1,6 @@
 """Decoders that do one wrong thing in the 500th bin. Each must cost its own record and nothing else."""
 
+import contextlib
 import os
 import socket
 import time
@@ -105,18 +106,60 @@ class KeepsObjects(SumOfCounts):
         return {"map_": np.array([object()])}
 
 
+def write_to_the_judge(message):
+    """Put a message of our own into every socket that this process has."""
+    for descriptor in range(3, 64):
+        with contextlib.suppress(OSError):
+            socket.socket(fileno=os.dup(descriptor)).send(message)
+
+
 @dataclass
 class AnswersEarly(SumOfCounts):
-    """Writes the answer of a bin that has not been sent to the judge's socket."""
+    """Writes the answer of a bin that has not been sent yet."""
 
     def wrong(self, bin):
-        for descriptor in range(3, 64):
-            try:
-                channel = socket.socket(fileno=os.dup(descriptor))
-                channel.send(b"A" + bytes(15) + np.zeros(2, "<f4").tobytes())
-            except OSError:
-                continue
+        write_to_the_judge(b"A" + bytes(15) + np.zeros(2, "<f4").tobytes())
         return bin["spikes"] @ self.map_
+
+
+@dataclass
+class ClaimsSuccess(SumOfCounts):
+    """Reports a fault whose status is that of success."""
+
+    def wrong(self, bin):
+        write_to_the_judge(b"E" + bytes(15) + b'{"status": "ok", "error": "all is well", "kind": "x", "where": "y"}')
+        os._exit(0)
+
+
+@dataclass
+class TalksRubbish(SumOfCounts):
+    """Answers the request to fit with something that is no JSON."""
+
+    def fit(self, train, validation):
+        write_to_the_judge(b"A" + bytes(15) + b"not json")
+
+
+class UsageError(Exception):
+    """Only named like the harness's own."""
+
+
+@dataclass
+class BlamesTheUser(SumOfCounts):
+    def wrong(self, bin):
+        raise UsageError("you typed something wrong")
+
+
+@dataclass
+class Mumbles(SumOfCounts):
+    """Fails with a text that no file can hold."""
+
+    def wrong(self, bin):
+        raise ValueError("\udc80 \x1b[31m")
+
+
+@dataclass
+class HasInfiniteField(SumOfCounts):
+    limit: float = float("inf")
 
 
 @dataclass
