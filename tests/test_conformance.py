@@ -109,9 +109,10 @@ def test_settings_given_as_text_reach_the_fresh_process_too():
         run_checks(ref("Good"), {"penalti": "1"})
 
 
-def test_a_decoder_that_cannot_be_imported_is_an_error_not_a_result():
-    with pytest.raises(DecoderError, match="Missing"):
-        run_checks(ref("Missing"), {})
+def test_a_decoder_that_cannot_be_imported_is_an_error_not_a_result(tmp_path):
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name\n\n\nclass Mine: ...")
+    with pytest.raises(DecoderError, match="nothing_of_that_name"):
+        run_checks(find(f"{tmp_path}/broken.py:Mine"), {})
 
 
 def test_the_command_leaves_with_0_for_a_good_decoder_and_3_for_a_faulty_one():

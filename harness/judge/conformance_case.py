@@ -2,11 +2,11 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,10 +14,13 @@ from harness.decoder import Decoder
 from harness.errors import DecoderError
 from harness.judge import artifact
 from harness.judge.conformance_data import Data, make_data
+from harness.judge.conformance_refit import outputs_of_second_fit
 from harness.judge.conformance_restore import Request, outputs_of_fresh_process
 from harness.judge.memory import size_bytes
 from harness.registry import DecoderRef, construct
 from harness.types import Bin, Inputs, SessionInfo
+
+T = TypeVar("T")
 
 SAME = 1e-6
 """Largest difference of outputs that should be the same, as a part of the largest output."""
@@ -65,6 +68,14 @@ class LongRun:
         return len(self.step_ns)
 
 
+def in_background(work: Callable[..., T], *given: Any) -> Future[T]:
+    """Start some work in a thread, which waits for a process of its own."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    future = pool.submit(work, *given)
+    pool.shutdown(wait=False)
+    return future
+
+
 class Case:
     """A decoder to be checked, with its data and what several checks need of it."""
 
@@ -73,6 +84,7 @@ class Case:
         self.settings = settings
         self.kind = type(self.build())
         self.data = self.make_data()
+        self.second_fit: Future[np.ndarray] | None = None
 
     @property
     def session(self) -> SessionInfo:
@@ -109,6 +121,9 @@ class Case:
     @cached_property
     def fitted(self) -> Fitted:
         """The decoder that all checks share: fitted on data with gaps, if it can cope with them."""
+        self.second_fit = (
+            None if self.kind.deterministic else in_background(outputs_of_second_fit, self.ref, self.settings)
+        )
         try:
             gappy = self.fit()
             fault = self._fault(gappy)
@@ -138,10 +153,7 @@ class Case:
         if self.fitted.content is None:
             raise Broken(f"nothing to restore: {self.fitted.content_fault}")
         request = Request(self.ref, self.build(), self.fitted.content, self.session, self.inputs)
-        pool = ThreadPoolExecutor(max_workers=1)
-        future = pool.submit(outputs_of_fresh_process, request)
-        pool.shutdown(wait=False)
-        return future
+        return in_background(outputs_of_fresh_process, request)
 
     def respond(self, decoder: Decoder, inputs: Inputs) -> np.ndarray:
         """Answers to all bins: (n_bins, n_outputs) float64, from `step`, or from `predict` if not causal."""
