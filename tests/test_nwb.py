@@ -231,7 +231,7 @@ def test_what_cannot_be_true_is_refused_by_name(tmp_path, change, message):
         read(write(tmp_path / "a.nwb", change=change))
 
 
-@pytest.mark.parametrize("value", [-1, 0.5, np.nan, np.inf])
+@pytest.mark.parametrize("value", [-1, 0.5, np.nan, np.inf, 1e300])
 def test_a_count_is_a_whole_number_and_not_negative(tmp_path, value):
     counts = np.ones((20, 3))
     counts[7, 2] = value

@@ -74,9 +74,10 @@ def upward(file: str, source: str) -> list[str]:
 
 def foreign(file: str, source: str) -> list[str]:
     """Imports of harness and neighbours that baselines and the leaderboard are not allowed."""
+    records = ("harness.results.records", "harness.results.store", "harness.score.metrics")
     allowed = {
         "baselines/": ("baselines", "harness.torch_decoder", *(f"harness.{name}" for name in harness.__all__)),
-        "leaderboard_app/": ("leaderboard_app", "harness.errors", "harness.results.records", "harness.results.store"),
+        "leaderboard_app/": ("leaderboard_app", "harness.errors", *records),
     }
     rules = next(names for start, names in allowed.items() if file.startswith(start))
     ours = (n for n in imports(source) if n.split(".")[0] in ("", *PACKAGES, "submissions"))

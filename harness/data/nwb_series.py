@@ -12,6 +12,9 @@ from harness.data.protocol import TargetAt
 
 Clock = Literal["nwb", "falcon-h1"]
 
+MOST_SPIKES = 2.0**24
+"""Float32 counts up to here; no bin of a recording has as many."""
+
 LONGEST_S = 30 * 86_400.0
 """No session lasts a month; a series that spans more has damaged times."""
 
@@ -32,11 +35,11 @@ def read_counts(nwb: NwbFile, where: str) -> Series:
     """Read binned spike counts.
 
     Raises:
-        BadData: If a count is negative or no whole number.
+        BadData: If a count is negative, no whole number, or beyond all reason.
     """
     series = read_series(nwb, where)
     counts = series.values
-    wrong = np.argwhere(~((counts >= 0) & (counts < np.inf) & (counts == np.rint(counts))))
+    wrong = np.argwhere(~((counts >= 0) & (counts < MOST_SPIKES) & (counts == np.rint(counts))))
     if wrong.size:
         i, unit = wrong[0]
         raise nwb.bad(f"{where}/data", f"has {counts[i, unit]} in row {i}, column {unit}: no spike count")
