@@ -25,11 +25,6 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 PIN = Pin("one.nwb", {"sha256": SHA256}, len(CONTENT))
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
 def put(cache: Cache, content: bytes = CONTENT, pin: Pin = PIN) -> Path:
     part = cache.part(pin)
     part.write_bytes(content)

@@ -16,7 +16,7 @@ from harness.data.nwb import read_contents
 from harness.data.protocol import Layout, TargetAt
 from harness.data.suites import File, Session, Simulated
 from harness.errors import BadData, MissingData, UsageError
-from tests.archive_server import Archive, only_loopback, serving, session
+from tests.archive_server import Archive, only_loopback, session
 
 CONTENT = b"kinematics" * 5000
 OTHER = CONTENT[::-1]
@@ -31,12 +31,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with only_loopback():
         yield
-
-
-@pytest.fixture
-def archive():
-    with serving() as running:
-        yield running
 
 
 def run(*words: object) -> Result:

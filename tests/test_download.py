@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -20,21 +19,8 @@ from harness.data.pins import pin_of
 from harness.data.progress import Bars, Plan, Watcher
 from harness.data.suites import Session
 from harness.errors import MissingData
-from tests.archive_server import Archive, Manners, only_loopback, serving, session
+from tests.archive_server import Archive, Manners, session
 from tests.download_cases import CONTENT, PATIENCE, get, leave_part, mat
-
-
-@pytest.fixture
-def archive(monkeypatch):
-    monkeypatch.delenv("DANDI_NO_ET", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with only_loopback(), serving() as running:
-        yield running
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
 
 
 class Diary(Watcher):

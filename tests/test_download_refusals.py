@@ -4,7 +4,6 @@ import hashlib
 import socket
 import time
 from collections import namedtuple
-from pathlib import Path
 
 import pytest
 
@@ -15,23 +14,10 @@ from harness.data.download import Access, fetch, missing, reachable
 from harness.data.pins import pin_of
 from harness.data.suites import Session, Simulated
 from harness.errors import BadData, MissingData
-from tests.archive_server import Archive, Manners, only_loopback, serving, session
+from tests.archive_server import Archive, Manners, session
 from tests.download_cases import CONTENT, get, leave_part, mat
 
 HTML = b"<!DOCTYPE html>\n<html><body>Please log in.</body></html>" + b" " * 1143
-
-
-@pytest.fixture
-def archive(monkeypatch):
-    monkeypatch.delenv("DANDI_NO_ET", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with only_loopback(), serving() as running:
-        yield running
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
 
 
 # What is refused

@@ -7,20 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from harness.data.cache import Cache
 from harness.data.download import locate
 from harness.data.suites import load_suite
-from tests.archive_server import serving
 from tests.tiny import write_tiny_suite
-
-
-@pytest.fixture
-def archive():
-    with serving() as server:
-        yield server
 
 
 def pinned_suite(folder: Path, archive) -> Path:

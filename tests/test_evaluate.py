@@ -22,17 +22,9 @@ from harness.registry import find
 from harness.results.cells import npz_to_arrays
 from harness.results.records import record_id, sha256
 from harness.results.store import Store, read_record
-from tests.tiny import write_tiny_suite
+from tests.tiny import Quiet, write_tiny_suite
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
-
-
-class Quiet:
-    def total(self, n_jobs):
-        self.n_jobs = n_jobs
-
-    def done(self, what):
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -11,21 +11,8 @@ from harness.data.download import Access, local_path, locate, simulated_path
 from harness.data.identity import content_id
 from harness.data.suites import File, Session, Simulated
 from harness.errors import BadData, MissingData, UsageError
-from tests.archive_server import only_loopback, serving, session
+from tests.archive_server import session
 from tests.download_cases import CONTENT, PATIENCE, mat
-
-
-@pytest.fixture
-def archive(monkeypatch):
-    monkeypatch.delenv("DANDI_NO_ET", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with only_loopback(), serving() as running:
-        yield running
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
 
 
 def local(path: str, sha256: str | None = None) -> Session:

@@ -30,3 +30,13 @@ def write_tiny_suite(folder: Path) -> Path:
     path = folder / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+class Quiet:
+    """Watches an evaluation without a word."""
+
+    def total(self, n_jobs):
+        pass
+
+    def done(self, what):
+        pass

@@ -28,7 +28,8 @@ def main() -> None:
     for record in Store(Path(store)).records():
         boards[Board.of(record)].append(record)
     parts = [f"# Results\n\nWritten by `tools/results_page.py` from records; measured by\n\n```\n{how}\n```"]
-    parts += [text for board in sorted(boards) for text in _board(board, boards[board])]
+    ordered = sorted(boards, key=lambda board: ("/" in board.suite, board))
+    parts += [text for board in ordered for text in _board(board, boards[board])]
     Path(page).write_text("\n\n".join(parts) + "\n")
 
 
@@ -38,12 +39,9 @@ def _board(board: Board, records: Sequence[Record]) -> list[str]:
     noisy = " The machine was busy: compare these latencies with care." if table["noisy"].any() else ""
     head = BOARD_HEAD.format(metric=metric)
     rows = [_row(row) for _, row in table.iterrows()]
-    return [
-        f"## {board.title}",
-        f"{_machine(records[0])}.{simulated}{noisy}",
-        "\n".join([head, "|---" * (head.count("|") - 1) + "|", *rows]),
-        _per_session(records, metric),
-    ]
+    scores = "\n".join([head, "|---" * (head.count("|") - 1) + "|", *rows])
+    each = [_per_session(records, metric, list(table["decoder"]))] if len(records[0].sessions) > 1 else []
+    return [f"## {board.title}", f"{_machine(records[0])}.{simulated}{noisy}", scores, *each]
 
 
 def _machine(record: Record) -> str:
@@ -56,7 +54,7 @@ def _row(row: pd.Series) -> str:
     """One line of the table; what a floor or reference has no number for stays empty."""
 
     def show(name: str, digits: int, unit: str = "") -> str:
-        return "" if pd.isna(row[name]) else f"{row[name]:,.{digits}f}{unit}"
+        return "" if pd.isna(row[name]) else f"{round(row[name], digits) + 0:,.{digits}f}{unit}"
 
     missed = "" if pd.isna(row["deadline_miss_rate"]) else f"{row['deadline_miss_rate']:.2%}"
     name = row["decoder"] if row["kind"] in ("ranked", "unranked") else f"*{row['decoder'].replace('_', ' ')}*"
@@ -65,12 +63,12 @@ def _row(row: pd.Series) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _per_session(records: Sequence[Record], metric: str) -> str:
-    """Scores of every recording, means over seeds."""
+def _per_session(records: Sequence[Record], metric: str, order: list[str]) -> str:
+    """Scores of every recording, means over seeds, decoders in the order of the table above."""
     sessions = list(dict.fromkeys(s.session for r in records for s in r.sessions))
     lines = [f"{metric} per recording, mean over seeds:", "", "| decoder | " + " | ".join(sessions) + " |"]
     lines.append("|---" * (len(sessions) + 1) + "|")
-    for run in sorted(runs_of(records), key=lambda run: run.label):
+    for run in sorted(runs_of(records), key=lambda run: order.index(run.label)):
         found: dict[str, list[float]] = defaultdict(list)
         for record in run.records:
             for s in record.sessions:

@@ -5,6 +5,7 @@ python tools/screenshots.py --store results --out docs/images
 
 import argparse
 from pathlib import Path
+from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -13,7 +14,7 @@ from harness.cli.serve import serving
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-SIZES_PX = {"wide": (1280, 1800), "phone": (390, 2050)}
+SIZES_PX = {"wide": (1280, 1460), "phone": (390, 2050)}
 """Width and height. Streamlit scrolls inside the page, so a picture shows no more than the window's height."""
 
 
@@ -33,14 +34,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, default=Path("results"))
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--board", default="", help="as in the page's address, e.g. realdata-reaching@1/local/cpu-1@1")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with serving(arguments.store, 0) as server, sync_playwright() as p:
+        address = f"{server.address}?{urlencode({'board': arguments.board})}" if arguments.board else server.address
         browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for name, size_px in SIZES_PX.items():
             for scheme in ("light", "dark"):
                 path = arguments.out / f"board-{name}-{scheme}.png"
-                take(browser, server.address, path, size_px=size_px, scheme=scheme)
+                take(browser, address, path, size_px=size_px, scheme=scheme)
                 print(path)
 
 
