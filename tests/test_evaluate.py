@@ -170,6 +170,14 @@ def test_ctrl_c_ends_workers_at_once_and_keeps_nothing_of_them(data, tmp_path):
     assert finished(store) == {}
 
 
+def test_a_joint_fit_is_one_artefact_for_all_recordings(plan):
+    joint = replace(plan, suite=plan.suite.model_copy(update={"fit": "joint"}), decoders=[find("wiener")])
+    record = evaluate(joint, Quiet())[0]
+    assert record.status == "ok", record.error
+    assert len({s.fit_s for s in record.sessions}) == 1
+    assert record.cost.fit_s == record.sessions[0].fit_s
+
+
 def test_two_decoders_of_one_name_stay_apart(plan, tmp_path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(HOSTILE.read_text())
