@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -79,17 +79,15 @@ def _tracks() -> list[dict[str, str]]:
 
 
 def _results(store: Path) -> list[dict[str, str]]:
+    from harness.results.index import rows
     from harness.results.store import Store
 
-    return [
-        {
-            "id": r.id[:12],
-            "suite": r.suite,
-            "tier": r.tier,
-            "decoder": r.decoder.name,
-            "seed": str(r.seed),
-            "status": r.status,
-            "score": f"{r.metric} {r.scores[r.metric].value:.2f}" if r.metric in r.scores else "",
-        }
-        for r in Store(store).records()
-    ]
+    return [_result(row) for row in rows(Store(store))] if store.is_dir() else []
+
+
+def _result(row: dict[str, Any]) -> dict[str, str]:
+    """One record in words; a broken one has its problem instead of a score."""
+    names = ("suite", "tier", "decoder", "seed", "status")
+    score = "" if row["score"] is None else f"{row['metric']} {row['score']:.2f}"
+    known = {name: "" if row[name] is None else str(row[name]) for name in names}
+    return {"id": (row["id"] or "")[:12], **known, "score": score, "problem": row["problem"] or ""}
