@@ -4,7 +4,6 @@ All fits come first, several at a time; then every test pass alone on its core, 
 other work of ours. Finished fits and cells are kept by content and never run twice.
 """
 
-import functools
 import os
 import tempfile
 import threading
@@ -187,8 +186,8 @@ class _Fit:
     def candidate(self) -> judge.Candidate:
         return judge.Candidate(self.run.ref, self.run.parameters, self.run.causal, self.plan.profile)
 
-    @functools.cached_property
-    def fitted(self) -> judge.Fitted:
+    def read(self) -> judge.Fitted:
+        """What the store holds of it; not kept here, for all artefacts of a run together may be large."""
         kept = cells.read_json(self.folder / "fit.json")
         content = (self.folder / "artifact.safetensors").read_bytes()
         fitted_on = [self.recordings(s, self.run.inputs).train.session for s in self.sessions]
@@ -223,7 +222,7 @@ class _Test:
         parts = self.recordings(self.session, self.fit.run.inputs)
         part, rule = parts.test, self.plan.suite.splits[self.session.split]
         started = time.perf_counter()
-        tested = judge.test(self.fit.candidate(), self.fit.fitted, part.inputs, part.session)
+        tested = judge.test(self.fit.candidate(), self.fit.read(), part.inputs, part.session)
         tested = replace(tested, findings={**tested.findings, "parts_are_apart": _apart(parts, rule)})
         seconds = time.perf_counter() - started
         files = cell_files(tested, part, suite=self.plan.suite, seconds=seconds, artifact=self.fit.outcome)

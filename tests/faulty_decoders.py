@@ -364,10 +364,10 @@ class SlowsDown(Good):
 
     def reset(self, session):
         super().reset(session)
-        self.n_seen, self.history = 0, np.zeros((20_000, 10), np.float32)
+        self.n_seen, self.history = 0, np.zeros((20_000, 40), np.float32)
 
     def step(self, bin):
-        self.history[self.n_seen] = bin["spikes"][:10]
+        self.history[self.n_seen] = bin["spikes"].sum()
         self.n_seen += 1
         self.activity = self.history[: self.n_seen].mean()
         return super().step(bin)

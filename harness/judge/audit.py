@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.judge.host import Worker
-from harness.judge.profiles import Limits
 from harness.judge.stream import stream
 from harness.types import Inputs, SessionInfo
 
@@ -22,9 +21,7 @@ class Finding:
     max_difference: float | None
 
 
-def audit(
-    worker: Worker, inputs: Inputs, session: SessionInfo, outputs: np.ndarray, *, limits: Limits
-) -> dict[str, Finding]:
+def audit(worker: Worker, inputs: Inputs, session: SessionInfo, outputs: np.ndarray) -> dict[str, Finding]:
     """Stream the first bins again, after a reset, and once more with noise in place of their second half.
 
     Args:
@@ -32,7 +29,6 @@ def audit(
         inputs: The test recording.
         session: Its session.
         outputs: (n_bins, n_outputs), what the first pass gave.
-        limits: Of time.
 
     Raises:
         WorkerFault: If the decoder, which has just answered the whole recording, fails now.
@@ -40,9 +36,9 @@ def audit(
     first = inputs.segments()[0]
     excerpt = inputs[first.start : min(first.stop, first.start + EXCERPT_BINS)]
     seen = outputs[first.start : first.start + len(excerpt)]
-    again = stream(worker, excerpt, session, limits=limits).outputs
+    again = stream(worker, excerpt, session).outputs
     half = max(1, len(excerpt) // 2)
-    changed = stream(worker, _with_noise(excerpt, half), session, limits=limits).outputs
+    changed = stream(worker, _with_noise(excerpt, half), session).outputs
     return {
         "restart_changes_nothing": _compare(seen, again, "streamed again after a reset"),
         "future_has_no_effect": _compare(seen[:half], changed[:half], "with later bins replaced by noise"),

@@ -106,10 +106,9 @@ class _Run:
                 outputs = worker.predict(self.inputs, self.session)
                 self.streamed = Streamed(outputs, np.empty(0, np.int64))
                 return
-            limits = c.profile.limits
-            streamed = stream(worker, self.inputs, self.session, limits=limits)
+            streamed = stream(worker, self.inputs, self.session)
             try:
-                self.findings = audit(worker, self.inputs, self.session, streamed.outputs, limits=limits)
+                self.findings = audit(worker, self.inputs, self.session, streamed.outputs)
             except WorkerFault as fault:
                 raise WorkerFault(fault.status, f"audit: {fault}") from None
             self.streamed = streamed

@@ -6,17 +6,14 @@ take most of the time of `harness check`, and a fresh process asks more of "same
 
 import dataclasses
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.errors import DecoderError
-from harness.judge import artifact
+from harness.judge.conformance_process import outputs_of, write_outputs
 from harness.registry import DecoderRef
 
 TIME_LIMIT_S = 300
@@ -28,14 +25,8 @@ def outputs_of_second_fit(ref: DecoderRef, settings: Mapping[str, Any]) -> np.nd
     Raises:
         DecoderError: If the process fails, with the last line that it wrote.
     """
-    with tempfile.TemporaryDirectory() as name:
-        request = {"ref": dataclasses.asdict(ref), "settings": dict(settings)}
-        (Path(name) / "request.json").write_text(json.dumps(request))
-        command = [sys.executable, "-m", __name__, name]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S)
-        if ended.returncode:
-            raise DecoderError((ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1])
-        return artifact.unpack((Path(name) / "outputs.safetensors").read_bytes())["outputs"]
+    request = {"ref": dataclasses.asdict(ref), "settings": dict(settings)}
+    return outputs_of(__name__, {"request.json": json.dumps(request).encode()}, limit_s=TIME_LIMIT_S)
 
 
 def main(folder: Path) -> None:
@@ -44,8 +35,7 @@ def main(folder: Path) -> None:
 
     request = json.loads((folder / "request.json").read_text())
     case = Case(DecoderRef(**request["ref"]), request["settings"])
-    outputs = case.respond(case.fit().decoder, case.inputs).astype(np.float32)
-    (folder / "outputs.safetensors").write_bytes(artifact.pack({"outputs": outputs}))
+    write_outputs(folder, case.respond(case.fit().decoder, case.inputs))
 
 
 if __name__ == "__main__":

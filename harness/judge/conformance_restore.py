@@ -5,16 +5,14 @@ The folder holds request.json, state.safetensors and inputs.safetensors; outputs
 
 import dataclasses
 import json
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from harness.decoder import Decoder
-from harness.errors import DecoderError
 from harness.judge import artifact, wire
+from harness.judge.conformance_process import outputs_of, write_outputs
 from harness.registry import DecoderRef, construct
 from harness.types import Inputs, SessionInfo
 
@@ -43,16 +41,12 @@ def outputs_of_fresh_process(request: Request) -> np.ndarray:
         "parameters": request.decoder.parameters(),
         "session": wire.session_to_dict(request.session),
     }
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "request.json").write_text(json.dumps(described))
-        (folder / "state.safetensors").write_bytes(request.content)
-        (folder / "inputs.safetensors").write_bytes(artifact.pack(wire.inputs_to_arrays(request.inputs)))
-        command = [sys.executable, "-m", __name__, name]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S)
-        if ended.returncode:
-            raise DecoderError((ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1])
-        return artifact.unpack((folder / "outputs.safetensors").read_bytes())["outputs"]
+    files = {
+        "request.json": json.dumps(described).encode(),
+        "state.safetensors": request.content,
+        "inputs.safetensors": artifact.pack(wire.inputs_to_arrays(request.inputs)),
+    }
+    return outputs_of(__name__, files, limit_s=TIME_LIMIT_S)
 
 
 def main(folder: Path) -> None:
@@ -64,8 +58,7 @@ def main(folder: Path) -> None:
     decoder.restore(artifact.unpack((folder / "state.safetensors").read_bytes()), [session])
     # The contract's own predict is `reset` and `step`, whatever faster one the decoder has.
     answer = Decoder.predict if decoder.causal else type(decoder).predict
-    outputs = np.asarray(answer(decoder, inputs, session), np.float32)
-    (folder / "outputs.safetensors").write_bytes(artifact.pack({"outputs": outputs}))
+    write_outputs(folder, answer(decoder, inputs, session))
 
 
 if __name__ == "__main__":

@@ -20,11 +20,10 @@ from harness.judge import artifact, sandbox, wire
 from harness.judge.memory_file import memory_file
 from harness.judge.output import GRACE_S, Output
 from harness.judge.profiles import Profile
-from harness.judge.worker import Limits
+from harness.judge.worker import MESSAGE_CHARACTERS, Limits
 from harness.registry import DecoderRef, source_root
 from harness.types import Inputs, Recording, SessionInfo
 
-MESSAGE_CHARACTERS = 2000
 TOLD_STATUSES = ("failed", "out-of-memory", "invalid-output")
 START_S = 120.0
 
@@ -72,7 +71,7 @@ class Worker:
         self, ref: DecoderRef, settings: Mapping[str, Any], profile: Profile, *, fitting: bool = False
     ) -> None:
         self.isolation, self.stopped = sandbox.isolation(), False
-        self._profile = profile
+        self.limits = profile.limits
         gib = profile.limits.fit_memory_gib if fitting else profile.memory_gib
         limits = Limits(int(gib * 2**30), n_processes=sandbox.process_limit(self.isolation))
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -119,8 +118,8 @@ class Worker:
         content = artifact.pack({**arrays, **more}, {"train": sessions, "validation": more_sessions})
         with memory_file("recordings", content) as data, memory_file("artefact") as kept:
             descriptors = [data.fileno(), kept.fileno()]
-            self.ask(wire.FIT, None, descriptors, limit_s=self._profile.limits.fit_seconds)
-            return _collect(kept.fileno(), self._profile.limits.max_artifact_mib)
+            self.ask(wire.FIT, None, descriptors, limit_s=self.limits.fit_seconds)
+            return _collect(kept.fileno(), self.limits.max_artifact_mib)
 
     def restore(self, content: bytes, sessions: Sequence[SessionInfo]) -> None:
         """Hand over an artefact, and the sessions that it was fitted on."""
@@ -131,10 +130,9 @@ class Worker:
     def predict(self, inputs: Inputs, session: SessionInfo) -> np.ndarray:
         """All outputs at once, from a decoder that looks ahead: (n_bins, n_outputs) float32, finite."""
         content = artifact.pack(wire.inputs_to_arrays(inputs), {"session": wire.session_to_dict(session)})
-        limits = self._profile.limits
         with memory_file("inputs", content) as data, memory_file("outputs") as kept:
-            self.ask(wire.PREDICT, None, [data.fileno(), kept.fileno()], limit_s=limits.fit_seconds)
-            outputs = artifact.unpack(_collect(kept.fileno(), limits.max_artifact_mib)).get("outputs")
+            self.ask(wire.PREDICT, None, [data.fileno(), kept.fileno()], limit_s=self.limits.fit_seconds)
+            outputs = artifact.unpack(_collect(kept.fileno(), self.limits.max_artifact_mib)).get("outputs")
         wanted = (len(inputs), len(session.outputs))
         if outputs is None or outputs.shape != wanted or outputs.dtype.kind != "f":
             raise WorkerFault("invalid-output", f"predict gave no {wanted} array of floats")
@@ -143,11 +141,11 @@ class Worker:
     def begin(self, session: SessionInfo) -> None:
         """Name the session to be streamed, and reset."""
         with memory_file("session", artifact.pack({}, {"session": wire.session_to_dict(session)})) as about:
-            self.ask(wire.RESET, None, [about.fileno()], limit_s=self._profile.limits.step_seconds)
+            self.ask(wire.RESET, None, [about.fileno()], limit_s=self.limits.step_seconds)
 
     def reset(self) -> None:
         """Tell the decoder that another segment of the session starts."""
-        self.ask(wire.RESET, None, limit_s=self._profile.limits.step_seconds)
+        self.ask(wire.RESET, None, limit_s=self.limits.step_seconds)
 
     def ask(self, letter: bytes, request: Any, descriptors: Sequence[int] = (), *, limit_s: float) -> Any:
         """Send one request and wait for its answer."""
@@ -158,14 +156,15 @@ class Worker:
         except OSError as error:
             raise self.fault(error, limit_s) from None
         if wire.letter_of(received) != wire.ANSWER:
-            if letter == wire.CONSTRUCT and _told(received).get("kind") == "UsageError":
-                raise UsageError(_told(received)["error"].removeprefix("UsageError: "))
+            told = _told(received) if letter == wire.CONSTRUCT else {}
+            if told.get("kind") == "UsageError":
+                raise UsageError(told["error"].removeprefix("UsageError: "))
             raise self.fault(received, limit_s)
         return _parsed(wire.body_of(received))
 
     def streaming_channel(self) -> socket.socket:
         """The raw socket, for the loop."""
-        self._limit(self._profile.limits.step_seconds)
+        self._limit(self.limits.step_seconds)
         return self._channel
 
     def fault(self, seen: bytes | OSError, limit_s: float, at_bin: int | None = None) -> WorkerFault:
@@ -180,7 +179,7 @@ class Worker:
         if isinstance(seen, OSError) and seen.errno == errno.EMSGSIZE:
             raise UsageError("a bin is larger than a message between processes may be; choose a smaller bin_s")
         if self._output.flooded:
-            limit = self._profile.limits.max_output_kib
+            limit = self.limits.max_output_kib
             return WorkerFault("failed", f"printed more than {limit} KiB; print less", at_bin)
         if isinstance(seen, BlockingIOError):
             return WorkerFault("timed-out", f"no answer within {limit_s:g} s", at_bin)
@@ -206,7 +205,9 @@ class Worker:
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
     def end(self) -> None:
-        """Kill the process and all that it started; an answer still awaited fails."""
+        """Kill the process and all that it started, once; an answer still awaited fails."""
+        if self not in _live:
+            return  # Its number may be another process's by now.
         _live.discard(self)
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)

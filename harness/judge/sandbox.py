@@ -25,23 +25,18 @@ TMP_BYTES = str(256 << 20)
 BOOT = "import sys; sys.path[:0] = sys.argv[2].split(':'); from harness.judge.worker import main; main()"
 
 
-@functools.cache
 def isolation() -> Isolation:
     """`sandbox` if bubblewrap is installed and may be used on this machine."""
-    if not shutil.which("bwrap"):
-        return "process"
-    probe = subprocess.run([*_bwrap([]), sys.executable, "-I", "-c", "pass"], capture_output=True, check=False)
-    return "sandbox" if probe.returncode == 0 else "process"
+    return "process" if why_no_sandbox() else "sandbox"
 
 
+@functools.cache
 def why_no_sandbox() -> str:
     """What keeps bubblewrap from working here, for the user; empty if nothing does."""
-    if isolation() == "sandbox":
-        return ""
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed (Debian, Ubuntu: apt install bubblewrap)"
     probe = subprocess.run([*_bwrap([]), sys.executable, "-I", "-c", "pass"], capture_output=True, check=False)
-    return f"bubblewrap cannot start here: {probe.stderr.decode(errors='replace').strip()}"
+    return f"bubblewrap cannot start here: {probe.stderr.decode(errors='replace').strip()}" if probe.returncode else ""
 
 
 def worker_command(descriptor: int, *, readable: Sequence[Path], limits: str, level: Isolation) -> list[str]:

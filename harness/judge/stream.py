@@ -9,7 +9,6 @@ import numpy as np
 
 from harness.judge import wire
 from harness.judge.host import Worker, WorkerFault, refuse_non_finite
-from harness.judge.profiles import Limits
 from harness.types import Inputs, SessionInfo
 
 
@@ -25,7 +24,7 @@ class Streamed:
     round_trip_ns: np.ndarray
 
 
-def stream(worker: Worker, inputs: Inputs, session: SessionInfo, *, limits: Limits) -> Streamed:
+def stream(worker: Worker, inputs: Inputs, session: SessionInfo) -> Streamed:
     """Stream a recording through a worker, bin by bin, with a reset at every start.
 
     Raises:
@@ -37,6 +36,7 @@ def stream(worker: Worker, inputs: Inputs, session: SessionInfo, *, limits: Limi
     answers = bytearray(4 * n_outputs * n_bins)
     round_trip_ns = np.zeros(n_bins, np.int64)
     clock, width, size = time.perf_counter_ns, 4 * n_outputs, wire.HEADER + 4 * n_outputs
+    limits = worker.limits
     deadline_ns = clock() + int(limits.stream_seconds * 1e9)
     gc.collect()
     gc.disable()

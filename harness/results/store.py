@@ -1,7 +1,8 @@
 """Where records, predictions and artefacts are kept; JSON files are the truth.
 
-records/<suite>/<decoder>/<id>.json, predictions/<id>.npz, artifacts/<id>.safetensors; unfinished runs leave finished
-cells in cells/<key>/. Every file appears whole or not at all: it is written under another name, synced and renamed.
+records/<suite>/<decoder>/<id>.json, predictions/<id>.npz, artifacts/<id>.safetensors. Finished work that a later run
+can use again lies in fits/, cells/, runs/ and descriptions/; index.sqlite and locks/ can be thrown away. Every file
+appears whole or not at all: it is written under another name, synced and renamed.
 """
 
 import os

@@ -45,9 +45,7 @@ def test_overhead_of_one_streamed_bin(benchmark, inputs):
     profile = load_profile("cpu-1")
     with pinned(profile.n_cores), Worker(find(DECODER), {}, profile) as worker:
         worker.restore(pack({"map_": np.ones((N_UNITS, 2), np.float32)}), [session])
-        streamed = benchmark.pedantic(
-            stream, (worker, inputs, session), {"limits": profile.limits}, rounds=5, warmup_rounds=1
-        )
+        streamed = benchmark.pedantic(stream, (worker, inputs, session), rounds=5, warmup_rounds=1)
         p50, p99 = np.percentile(streamed.round_trip_ns / 1e3, [50, 99])
         step = own_step_us(inputs, session)
         benchmark.extra_info |= {"p50_us": p50, "p99_us": p99, "step_us": step, "isolation": worker.isolation}
