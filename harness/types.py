@@ -107,11 +107,17 @@ class Recording:
 
 @dataclass(frozen=True)
 class Cost:
-    """Operations of one bin, declared by a decoder whose operations cannot be counted.
+    """What a decoder declares of one bin, where it cannot be counted or read off its arrays.
 
-    A multiply-accumulate on a binary input counts as an accumulate (Yik et al. 2025, NeuroBench).
+    macs_per_bin, acs_per_bin: Effective products in contractions, as multiply-accumulates, and as accumulates where
+        one factor is -1, 0 or 1 (Yik et al. 2025, 10.1038/s41467-025-56739-4, NeuroBench). None: the judge counts.
+    elementwise_per_bin: Element-wise products: gates, gains, decays.
+    activation_sparsity: Zeros among the outputs of activation functions, 0 to 1.
+    bits: Array of `state()` -> bits that one of its values needs when packed; the judge checks that so many suffice.
     """
 
-    macs_per_bin: float
+    macs_per_bin: float | None = None
     acs_per_bin: float = 0.0
-    activation_sparsity: float = 0.0
+    elementwise_per_bin: float = 0.0
+    activation_sparsity: float | None = None
+    bits: Mapping[str, int] = field(default_factory=dict)
