@@ -7,6 +7,7 @@ import yaml
 
 from harness.data.suites import shipped
 from harness.errors import UsageError
+from harness.judge.hardware import calibrate
 from harness.judge.profiles import known_profiles, load_profile
 
 
@@ -29,6 +30,19 @@ def test_the_reference_profile_is_one_core_one_thread_and_two_gib():
     assert (profile.n_cores, profile.n_threads, profile.memory_gib, profile.device) == (1, 1, 2, "cpu")
 
 
+@pytest.mark.parametrize("name", ["cpu-1", "cpu-all", "cuda-1"])
+def test_a_shipped_profile_says_how_latency_is_measured(name):
+    timing = load_profile(name).timing
+    assert (timing.paced_s, timing.repeats) == (10, 3)
+
+
+def test_the_profiles_of_processors_have_a_reference_machine_and_that_of_a_gpu_has_none():
+    references = {name: load_profile(name).reference for name in known_profiles()}
+    assert references["cuda-1"] is None
+    assert references["cpu-1"] == references["cpu-all"]
+    assert references["cpu-1"].calibration.model_dump().keys() < calibrate().keys()
+
+
 def test_all_cores_means_free_and_one_thread_for_each():
     profile = load_profile("cpu-all")
     assert (profile.n_cores, profile.n_threads) == (None, len(os.sched_getaffinity(0)))
@@ -48,6 +62,11 @@ def test_a_lab_brings_its_own_profile_as_a_file(tmp_path):
         ({"name": "../up"}, "name"),
         ({"limits": {"fit_seconds": 1}}, "limits.fit_memory_gib"),
         ({"memory_gib": None}, "memory_gib"),
+        ({"timing": None}, "timing"),
+        ({"timing": {"paced_s": 0, "repeats": 3}}, "timing.paced_s"),
+        ({"timing": {"paced_s": 10, "repeats": 0.5}}, "timing.repeats"),
+        ({"reference": {"machine": "m", "command": "c"}}, "reference.calibration"),
+        ({"reference": {"machine": "m", "command": "c", "calibration": {"gemv_ms": 1}}}, "reference.calibration."),
     ],
 )
 def test_a_wrong_profile_is_refused_and_the_key_named(tmp_path, changes, named):

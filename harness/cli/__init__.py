@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from harness import __version__
-from harness.cli import board, check, data
+from harness.cli import board, check, data, hardware
 from harness.cli import eval as evaluation
 from harness.cli import list as listing
 from harness.errors import HarnessError
@@ -22,6 +22,7 @@ app.command("eval")(evaluation.command)
 app.command("list")(listing.command)
 app.command("check")(check.command)
 app.command("board")(board.command)
+app.command("hardware")(hardware.command)
 app.add_typer(data.app, name="data")
 
 

@@ -16,6 +16,7 @@ class Limits(Model):
     fit_seconds: One call of `fit`, or of `predict`.
     fit_memory_gib: Address space of the process that fits.
     stream_seconds: All answers of one test pass together.
+    count_seconds: Answering an excerpt twice, and counting its operations.
     step_seconds: One answer, `reset` included; generous, for latency is measured and not limited.
     max_artifact_mib: All arrays that `state` returns.
     max_output_kib: What a decoder may print.
@@ -25,8 +26,36 @@ class Limits(Model):
     fit_memory_gib: PositiveFloat
     step_seconds: PositiveFloat
     stream_seconds: PositiveFloat
+    count_seconds: PositiveFloat
     max_artifact_mib: PositiveFloat
     max_output_kib: PositiveInt
+
+
+class Timing(Model):
+    """How latency is measured.
+
+    paced_s: Seconds of recording that are streamed at their real times.
+    repeats: Latency passes in all, if one was disturbed.
+    """
+
+    paced_s: PositiveFloat
+    repeats: PositiveInt
+
+
+class Kernels(Model):
+    """Times of the calibration kernels, by the names that `hardware.calibrate` gives them."""
+
+    gemv_small_ms: PositiveFloat
+    gemv_20mb_ms: PositiveFloat
+    python_loop_ms: PositiveFloat
+
+
+class Reference(Model):
+    """A machine that others are compared with: what it is, its numbers, and the command that made them."""
+
+    machine: str
+    calibration: Kernels
+    command: str
 
 
 class Profile(Model):
@@ -45,6 +74,8 @@ class Profile(Model):
     threads: PositiveInt | Literal["all"]
     memory_gib: PositiveFloat
     limits: Limits
+    timing: Timing
+    reference: Reference | None = None
 
     @property
     def label(self) -> str:
