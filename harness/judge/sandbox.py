@@ -1,7 +1,8 @@
 """Command lines that start a worker: inside bubblewrap where it works, else as a plain process.
 
 Inside: no network, the system read-only, private /tmp, no home, no data folder, a clean environment, and no
-privileges. Only the interpreter, the harness and the decoder's own package can be read.
+privileges. Only the interpreter, the harness and the decoder's own package can be read. Inside and outside, a worker
+then lays a filter of system calls over itself (`seccomp.py`); without that it is no sandbox either.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import functools
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,23 +18,28 @@ from pathlib import Path
 from typing import Literal
 
 import harness
+from harness.judge import seccomp
 
 Isolation = Literal["sandbox", "process"]
 
 N_PROCESSES = 64
+REAP_S = 2.0
 UIDS = range(100_000, 1_000_000_000)
 TMP_BYTES = str(256 << 20)
+SHARED_MEMORY_BYTES = str(16 << 20)
 BOOT = "import sys; sys.path[:0] = sys.argv[2].split(':'); from harness.judge.worker import main; main()"
 
 
 def isolation() -> Isolation:
-    """`sandbox` if bubblewrap is installed and may be used on this machine."""
+    """`sandbox` if bubblewrap and the filter of system calls work on this machine."""
     return "process" if why_no_sandbox() else "sandbox"
 
 
 @functools.cache
 def why_no_sandbox() -> str:
-    """What keeps bubblewrap from working here, for the user; empty if nothing does."""
+    """What keeps workers from being sandboxed here, for the user; empty if nothing does."""
+    if why := seccomp.why_unavailable():
+        return why
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed (Debian, Ubuntu: apt install bubblewrap)"
     probe = subprocess.run([*_bwrap([]), sys.executable, "-I", "-c", "pass"], capture_output=True, check=False)
@@ -69,13 +76,32 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 
 def process_limit(level: Isolation) -> int | None:
-    """How many processes and threads a worker's user may have; None where a limit would hit others.
+    """How many threads a worker's user may have, beside its one process; None where a limit would hit others.
 
     A sandboxed worker of root has a user of its own. Elsewhere it shares its user with everything else of that user.
     """
     if level == "process":
         return None
     return N_PROCESSES if os.geteuid() == 0 else N_PROCESSES + _n_tasks(os.getuid())
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a worker and wait until nothing of it is left.
+
+    Inside first: bubblewrap then sees it end and clears it away. Ended together, the inner process would be left to
+    process 1, which in a container may be one that never looks.
+    """
+    if process.poll() is not None:
+        return  # Its number may be another process's by now.
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        inside = [int(number) for number in children.read_text().split()]
+        for number in inside:
+            os.kill(number, signal.SIGKILL)
+        process.wait(REAP_S if inside else 0)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _n_tasks(uid: int) -> int:
@@ -104,7 +130,9 @@ def _bwrap(roots: Sequence[Path]) -> list[str]:
     for link in (Path("/lib"), Path("/lib64"), Path("/bin")):
         if link.is_symlink():
             args += ["--symlink", str(link.readlink()), str(link)]
-    args += ["--chdir", "/tmp"]
+    # Semaphores of libraries live in /dev/shm. What else bubblewrap made in memory has no size: nobody writes there.
+    args += ["--size", SHARED_MEMORY_BYTES, "--perms", "1777", "--tmpfs", "/dev/shm"]
+    args += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
     # The uid is dropped inside: dropped outside, bubblewrap could not read an interpreter below a closed home.
     return [*args, shutil.which("setpriv") or "setpriv", *_without_privileges()] if root_user else args
 
