@@ -15,13 +15,14 @@ from harness.data.cache import Cache
 from harness.data.download import locate
 from harness.data.suites import load_suite
 from harness.errors import UsageError
-from harness.evaluate import Plan, evaluate
+from harness.evaluate import evaluate
 from harness.judge import cell as judge_cell
 from harness.judge.profiles import load_profile
 from harness.registry import find
 from harness.results.cells import npz_to_arrays
-from harness.results.records import record_id, sha256
+from harness.results.records import document_id, sha256
 from harness.results.store import Store, read_record
+from harness.work import Plan
 from tests.tiny import Quiet, write_tiny_suite
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
@@ -63,7 +64,7 @@ def test_a_record_holds_a_whole_run(plan, records):
     assert wiener.scores["r2"].low < wiener.scores["r2"].value < wiener.scores["r2"].high
     assert wiener.latency_ms.n == sum(len(v) for k, v in predictions(plan, wiener).items() if k.endswith("outputs"))
     assert wiener.tracks["causal"].ok
-    assert record_id(wiener) == wiener.id
+    assert document_id(wiener.model_dump(mode="json", by_alias=True)) == wiener.id
 
 
 def predictions(plan, record):

@@ -4,10 +4,11 @@ import pytest
 
 from harness.data.download import locate
 from harness.data.suites import Suite, load_suite
-from harness.evaluate import Plan, evaluate
+from harness.evaluate import evaluate
 from harness.judge.profiles import load_profile
 from harness.registry import find
 from harness.results.store import Store
+from harness.work import Plan
 from tests.tiny import Quiet
 
 

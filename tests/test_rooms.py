@@ -20,6 +20,7 @@ FLOORS = (
     ("judge",),
     ("results",),
     ("engine",),
+    ("work",),
     ("evaluate",),
     ("cli",),
     ("__main__",),
@@ -30,7 +31,7 @@ HEAVY_ROOMS = {
     "h5py": ("harness/data/nwb",),
     "pynwb": ("harness/data/nwb",),
     "hdmf": ("harness/data/nwb",),
-    "torch": ("baselines/", "harness/torch_decoder.py"),
+    "torch": ("baselines/", "harness/torch_decoder.py", "harness/judge/count/"),
     "streamlit": ("leaderboard_app/",),
     "altair": ("leaderboard_app/",),
 }

@@ -16,6 +16,13 @@ DECODER_FAILED = 3
 INTERRUPTED = 130
 
 
+class AuditLevel(StrEnum):
+    """How much each decoder is asked beside its score."""
+
+    standard = "standard"
+    full = "full"
+
+
 class Rerun(StrEnum):
     """What to run again although it is finished."""
 
@@ -33,6 +40,10 @@ def command(
     ] = "auto",
     seed: Annotated[list[int] | None, typer.Option(help="Seeds instead of the suite's; repeat it.")] = None,
     profile: Annotated[str, typer.Option(help="Hardware profile.")] = "cpu-1",
+    track: Annotated[list[Path] | None, typer.Option(help="YAML file of a track of your own; repeat it.")] = None,
+    audit: Annotated[
+        AuditLevel, typer.Option(help="full: fit again with the same seed, and once more on labels of other times.")
+    ] = AuditLevel.standard,
     store: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
     data_root: Annotated[Path | None, typer.Option(help="Folder of a suite's local files.")] = None,
     dandi_api: Annotated[str | None, typer.Option(help="API of a DANDI mirror instead of the archive's.")] = None,
@@ -47,13 +58,16 @@ def command(
     from harness.data.download import Access, locate
     from harness.data.progress import bars
     from harness.data.suites import load_suite
-    from harness.evaluate import Plan, evaluate
+    from harness.evaluate import evaluate
+    from harness.judge.budget import tracks_with
     from harness.judge.profiles import load_profile
     from harness.judge.sandbox import why_no_sandbox
     from harness.registry import find
     from harness.results.store import Store, make_store
+    from harness.work import Plan
 
     chosen, hardware, cache = load_suite(suite), load_profile(profile), default_cache()
+    tracks = tracks_with(track or [])
     make_store(store)
     if why := why_no_sandbox():
         typer.echo(f"Decoders run as plain processes (isolation: process), for {why}.", err=True)
@@ -77,6 +91,8 @@ def command(
             seeds=tuple(seed or ()),
             n_workers=workers_from(workers),
             rerun=rerun.value,
+            audit=audit.value,
+            tracks=tracks,
         )
         try:
             with Progress(variant.label) as progress:

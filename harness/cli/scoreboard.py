@@ -1,7 +1,7 @@
 """The table at the end of an evaluation. Rounding happens here and nowhere below."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
@@ -14,7 +14,7 @@ from harness.results.records import Record, SessionResult
 from harness.score.metrics import metric
 
 MOST_SESSIONS_SHOWN = 4
-RIGHT = ("seeds", "p50 ms", "p99 ms", "missed", "parameters", "bytes", "fit s")
+RIGHT = ("seeds", "p50 ms", "p99 ms", "paced p99", "missed", "parameters", "bytes", "operations/s", "fit s")
 
 
 def show_records(records: Sequence[Record], *, store: Path) -> None:
@@ -33,6 +33,7 @@ def _show_suite(records: Sequence[Record]) -> None:
     table.add_column("decoder")
     for name in (records[0].metric, "95 % interval", *shown, *RIGHT):
         table.add_column(name, justify="right")
+    table.add_column("tracks")
     table.add_column("status")
     by_decoder: dict[str, list[Record]] = defaultdict(list)
     for record in records:
@@ -44,6 +45,8 @@ def _show_suite(records: Sequence[Record]) -> None:
             label, _number(found.values()), "", *(_number([found[s]] if s in found else []) for s in shown), style="dim"
         )
     console().print(table)
+    for line in _reasons(by_decoder):
+        typer.echo(line)
     for record in (r for r in records if r.error):
         typer.echo(f"{record.decoder.name}, seed {record.seed}: {record.status}: {record.error}")
 
@@ -53,8 +56,8 @@ def _title(records: Sequence[Record]) -> str:
     parts = [f"{r.suite}, tier {r.tier}: {len(r.sessions)} recordings, {r.profile.name}, isolation: {r.isolation}"]
     if r.simulated:
         parts.append("SIMULATED: never ranked with real recordings")
-    if any(record.profile.noisy for record in records):
-        parts.append("the machine was busy: latencies are marked noisy")
+    if noisy := next((record.profile.noisy_why for record in records if record.profile.noisy), ""):
+        parts.append(f"NOISY: the machine was busy ({noisy}); do not compare these latencies")
     return "\n".join(parts)
 
 
@@ -73,21 +76,54 @@ def _row(records: Sequence[Record], shown: Sequence[str]) -> list[str]:
     r, values = records[0], _values(records)
     status = next((x.status for x in records if x.status != "ok"), "ok")
     if not values:
-        return [r.decoder.name, *[""] * (2 + len(shown) + len(RIGHT)), status]
+        return [r.decoder.name, *[""] * (3 + len(shown) + len(RIGHT)), status]
     spans = [x.scores[x.metric] for x in records if x.metric in x.scores]
     lows, highs = ([end for s in spans if (end := getattr(s, side)) is not None] for side in ("low", "high"))
     each = [_number(s.scores[r.metric] for s in _named(records, name) if r.metric in s.scores) for name in shown]
     seeds = f"{len(values)}" + (f" (sd {stdev(values):.3f})" if len(values) > 1 else "")
-    cost = [f"{r.cost.parameters:,}", f"{r.cost.artifact_bytes:,}", f"{fmean(x.cost.fit_s for x in records):.1f}"]
-    return [r.decoder.name, _number(values), _interval(lows, highs), *each, seeds, *_timing(records), *cost, status]
+    cost = [f"{r.cost.parameters:,}", f"{r.cost.artifact_bytes:,}", _operations(r)]
+    more = [*_timing(records), *cost, f"{fmean(x.cost.fit_s for x in records):.1f}", _tracks(records)]
+    return [r.decoder.name, _number(values), _interval(lows, highs), *each, seeds, *more, status]
 
 
 def _timing(records: Sequence[Record]) -> list[str]:
-    timed = [r.latency_ms for r in records if r.latency_ms]
-    if not timed:
-        return ["", "", ""]
-    p50, p99, missed = (fmean(getattr(t, n) for t in timed) for n in ("p50", "p99", "deadline_miss_rate"))
-    return [f"{p50:.3f}", f"{p99:.3f}", f"{missed:.2%}"]
+    """p50 and p99 of the fast passes; p99 and missed deadlines of the paced ones."""
+    fast = [r.latency_ms for r in records if r.latency_ms]
+    paced = [r.paced_latency_ms for r in records if r.paced_latency_ms]
+    found = [fmean(getattr(t, name) for t in fast) if fast else None for name in ("p50", "p99")]
+    found.append(fmean(t.p99 for t in paced) if paced else None)
+    missed = f"{fmean(t.deadline_miss_rate for t in paced or fast):.2%}" if fast else ""
+    return [*("" if ms is None else f"{ms:.3f}" for ms in found), missed]
+
+
+def _operations(record: Record) -> str:
+    """Effective products in a second; a tilde marks what the decoder declares of itself."""
+    per_bin = record.cost.effective_per_bin
+    if per_bin is None:
+        return "not counted"
+    return ("~" if record.cost.operations == "declared" else "") + f"{per_bin / record.bin_s:,.0f}"
+
+
+def _tracks(records: Sequence[Record]) -> str:
+    """The tracks that all seeds qualify for."""
+    return " ".join(name for name in records[0].tracks if all(r.tracks[name].ok for r in records))
+
+
+def _reasons(by_decoder: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+    """Why a decoder is not in a track: the decoders that share a reason on one line."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for decoder, records in by_decoder.items():
+        for r in records:
+            for track, verdict in r.tracks.items():
+                if not verdict.ok and r.status == "ok" and decoder not in found[track, verdict.why]:
+                    found[track, verdict.why].append(decoder)
+        if why := next((r.cost.operations_why for r in records if r.cost.operations != "counted" and not r.error), ""):
+            found["operations", why].append(decoder)
+    return (f"{_not(track)}: {', '.join(names)}: {why}" for (track, why), names in sorted(found.items()) if names)
+
+
+def _not(track: str) -> str:
+    return "not counted" if track == "operations" else f"not in {track}"
 
 
 def _bounds(records: Sequence[Record]) -> dict[str, dict[str, float]]:

@@ -13,6 +13,8 @@ Manner = Literal["noise", "reversed", "cut"]
 MANNERS: tuple[Manner, ...] = get_args(Manner)
 TOLERANCE = 1e-6
 """Largest difference of outputs that should be the same, as a part of the largest output."""
+CLOSE = 1e-4
+"""The same where operations may run in another order, or after another fit."""
 
 
 @dataclass(frozen=True)

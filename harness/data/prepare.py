@@ -1,8 +1,13 @@
 """A session's file becomes its parts: read, align, split."""
 
+import functools
 from pathlib import Path
 
+import numpy as np
+
 from harness.data.align import align
+from harness.data.causality import alignment_looks_ahead
+from harness.data.contents import Contents
 from harness.data.nwb import read_contents
 from harness.data.split import Parts, columns_of, find_leaks, split
 from harness.data.suites import Session, Suite
@@ -23,7 +28,7 @@ def prepare(suite: Suite, session: Session, path: Path) -> Parts:
             apart.
     """
     layout, rule = suite.layouts[session.layout], suite.splits[session.split]
-    contents = read_contents(path, layout, suite.task.target, trial_columns=columns_of(rule))
+    contents = _contents(suite, session, path)
     aligned = align(contents, session, task=suite.task, layout=layout)
     parts = split(aligned, contents.trials, rule)
     leaks = find_leaks(parts, gap_s=rule.gap_s)
@@ -33,3 +38,17 @@ def prepare(suite: Suite, session: Session, path: Path) -> Parts:
             f"the session out and report it"
         )
     return parts
+
+
+def look_ahead(suite: Suite, session: Session, path: Path) -> str:
+    """What of a session's bins would change with what its file says of later times; empty if nothing does.
+
+    The file is read again and cut into bins four times; arguments and errors as in `prepare`.
+    """
+    cut = functools.partial(align, session=session, task=suite.task, layout=suite.layouts[session.layout])
+    return alignment_looks_ahead(cut, _contents(suite, session, path), rng=np.random.default_rng(0))
+
+
+def _contents(suite: Suite, session: Session, path: Path) -> Contents:
+    columns = columns_of(suite.splits[session.split])
+    return read_contents(path, suite.layouts[session.layout], suite.task.target, trial_columns=columns)

@@ -1,20 +1,26 @@
-"""One cell: fit a decoder in one worker, stream the test recording through another. Knows no store."""
+"""One cell: fit a decoder in one worker, judge what it learned in others. Knows no store."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from harness.judge import sandbox
-from harness.judge.audit import Finding, audit
-from harness.judge.hardware import calibrate, noisy, pinned
-from harness.judge.host import Worker, WorkerFault
+from harness.data.causality import CLOSE
+from harness.judge import artifact, audit, sandbox
+from harness.judge.audit import Finding
+from harness.judge.hardware import pinned
+from harness.judge.host import Worker
+from harness.judge.paced import Paced, paced
+from harness.judge.passes import Passes, Whole, in_phase, repeated, whole
 from harness.judge.profiles import Profile
-from harness.judge.stream import Streamed, stream
+from harness.judge.replies import WorkerFault
 from harness.registry import DecoderRef
-from harness.types import Inputs, Recording, SessionInfo
+from harness.score.cost import UNKNOWN, Operations, WrongDeclaration, operations_from, packed_bytes
+from harness.score.metrics import Metric
+from harness.types import Recording, SessionInfo
 
 
 @dataclass(frozen=True)
@@ -39,22 +45,36 @@ class Fitted:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What is asked of a test beside the outputs.
+
+    metric: The suite's first; labels are compared in this process only.
+    paced: Whether the recording is also streamed in real time, in a second process.
+    """
+
+    metric: Metric
+    paced: bool = False
+
+
+@dataclass(frozen=True)
 class Tested:
-    """What the test pass left.
+    """What the test left.
 
     outputs: (n_bins, n_outputs) float32; empty when the status is not `ok`.
-    round_trip_ns: (n_bins,) int64; empty for a decoder that looks ahead.
-    calibration: Kernel times in ms, `before.` and `after.` the pass.
+    fast: Passes as fast as bins are answered, the first of them scored; None for a decoder that looks ahead.
+    paced: Passes in real time over the beginning; None if none was asked for.
+    packed_bytes: Footprint with the widths that the decoder declares; None if it declares none.
     """
 
     status: str
     error: str | None
     outputs: np.ndarray
-    round_trip_ns: np.ndarray
-    findings: Mapping[str, Finding]
-    calibration: Mapping[str, float]
-    noisy: bool
     isolation: str
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    fast: Passes[Whole] | None = None
+    paced: Passes[Paced] | None = None
+    operations: Operations = UNKNOWN
+    packed_bytes: int | None = None
 
 
 def fit(candidate: Candidate, train: Sequence[Recording], validation: Sequence[Recording]) -> Fitted:
@@ -69,58 +89,110 @@ def fit(candidate: Candidate, train: Sequence[Recording], validation: Sequence[R
     return Fitted("ok", None, content, time.perf_counter() - started, [r.session for r in train])
 
 
-def test(candidate: Candidate, fitted: Fitted, inputs: Inputs, session: SessionInfo) -> Tested:
-    """Restore the artefact in a fresh worker and stream the test recording, pinned and calibrated."""
-    run = _Run(candidate, fitted, inputs, session)
+def test(candidate: Candidate, fitted: Fitted, part: Recording, asked: Asked) -> Tested:
+    """Restore the artefact in a fresh worker, stream the test recording, audit and count; pinned and calibrated."""
+    nothing = Tested("ok", None, np.empty((0, len(part.session.outputs)), np.float32), sandbox.isolation())
     if fitted.status != "ok":
-        return run.result(status=fitted.status, error=fitted.error)
-    with pinned(candidate.profile.n_cores):
-        before = calibrate()
-        error: WorkerFault | None = None
-        try:
-            run.go()
-        except WorkerFault as fault:
-            error = fault
-        after = calibrate()
-    run.calibration = {f"before.{k}": v for k, v in before.items()} | {f"after.{k}": v for k, v in after.items()}
-    run.noisy = noisy(before, after)
-    return run.result(status=error.status if error else "ok", error=str(error) if error else None)
+        return replace(nothing, status=fitted.status, error=fitted.error)
+    run = _Run(candidate, fitted, part, asked)
+    try:
+        with pinned(candidate.profile.n_cores):
+            return replace(nothing, **(run.streamed() if candidate.causal else run.predicted()))
+    except WorkerFault as fault:
+        return replace(nothing, status=fault.status, error=str(fault), findings=run.findings, fast=run.fast)
+
+
+def same_fit(candidate: Candidate, fitted: Fitted, again: Fitted, part: Recording, _: Asked) -> Finding:
+    """The rule `same_seed_gives_same_outputs`: a second fit with the same seed answers the same, within 1e-4."""
+    before, after = (_answers(candidate, one, part) for one in (fitted, again))
+    return audit.same(before, after, "after a second fit with the same seed", allowed=CLOSE)
+
+
+def blind_fit(candidate: Candidate, _: Fitted, blind: Fitted, part: Recording, asked: Asked) -> Finding:
+    """The rule `shuffled_labels_give_chance`: fitted on labels of other times, it must not know the test's."""
+    outputs = _answers(candidate, blind, part)
+    rng = np.random.default_rng(len(part))
+    return audit.chance(part, outputs, metric=asked.metric, rng=rng, of="a fit on shuffled labels")
+
+
+def _answers(candidate: Candidate, fitted: Fitted, part: Recording) -> np.ndarray:
+    if fitted.status != "ok":
+        raise WorkerFault(fitted.status, fitted.error or "")
+    with _restored(candidate, fitted) as worker:
+        if not candidate.causal:
+            return worker.predict(part.inputs, part.session)
+        return whole(worker, part).streamed.outputs
 
 
 class _Run:
-    """One test pass and what it has gathered so far."""
+    """One test and what it has gathered so far."""
 
-    def __init__(self, candidate: Candidate, fitted: Fitted, inputs: Inputs, session: SessionInfo) -> None:
-        self.candidate, self.fitted, self.inputs, self.session = candidate, fitted, inputs, session
-        self.streamed = Streamed(np.empty((0, len(session.outputs)), np.float32), np.empty(0, np.int64))
+    def __init__(self, candidate: Candidate, fitted: Fitted, part: Recording, asked: Asked) -> None:
+        self.candidate, self.fitted, self.part, self.asked = candidate, fitted, part, asked
         self.findings: dict[str, Finding] = {}
-        self.isolation = sandbox.isolation()
-        self.calibration: dict[str, float] = {}
-        self.noisy = False
+        self.fast: Passes[Whole] | None = None
 
-    def go(self) -> None:
-        c = self.candidate
-        with Worker(c.ref, c.settings, c.profile) as worker:
-            worker.restore(self.fitted.artifact, self.fitted.sessions)
-            if not c.causal:
-                outputs = worker.predict(self.inputs, self.session)
-                self.streamed = Streamed(outputs, np.empty(0, np.int64))
-                return
-            streamed = stream(worker, self.inputs, self.session)
-            try:
-                self.findings = audit(worker, self.inputs, self.session, streamed.outputs)
-            except WorkerFault as fault:
-                raise WorkerFault(fault.status, f"audit: {fault}") from None
-            self.streamed = streamed
+    def predicted(self) -> dict[str, Any]:
+        """Of a decoder that looks ahead: its outputs, never timed."""
+        with self._worker() as worker:
+            return {"outputs": worker.predict(self.part.inputs, self.part.session)}
 
-    def result(self, *, status: str, error: str | None) -> Tested:
-        return Tested(
-            status=status,
-            error=error,
-            outputs=self.streamed.outputs,
-            round_trip_ns=self.streamed.round_trip_ns,
-            findings=self.findings,
-            calibration=self.calibration,
-            noisy=self.noisy,
-            isolation=self.isolation,
+    def streamed(self) -> dict[str, Any]:
+        part, repeats = self.part, self.candidate.profile.timing.repeats
+        with self._worker() as worker:
+            fast = repeated(lambda: whole(worker, part), lambda one: one.streamed.round_trip_ns, most=repeats)
+            first, self.fast = fast.all[0], fast
+            outputs = first.streamed.outputs
+            self.findings["memory_is_bounded"] = audit.memory_is_bounded(first.memory_bytes)
+            self.findings["step_time_is_steady"] = audit.step_time_is_steady(first.streamed)
+            self.findings |= in_phase("audit", lambda: audit.audit(worker, part, outputs, metric=self.asked.metric))
+            counted = in_phase("count", lambda: self._count(worker, outputs))
+        pace = self._paced(outputs) if self.asked.paced else None
+        return {"outputs": outputs, "fast": fast, "paced": pace, "findings": self.findings, **counted}
+
+    def _count(self, worker: Worker, outputs: np.ndarray) -> dict[str, Any]:
+        """Operations, and what the decoder declares of itself, held against what it learned."""
+        excerpt = self.part.inputs[: min(audit.EXCERPT_BINS, len(self.part))]
+        told = worker.count(self.fitted.artifact, self.fitted.sessions, excerpt, self.part.session)
+        self.findings["counted_as_judged"] = audit.same(
+            outputs[: len(excerpt)], told.outputs, "while operations are counted", allowed=CLOSE
         )
+        bits = (told.operations.get("declared") or {}).get("bits") or {}
+        try:
+            operations = operations_from(told.operations)
+            packed = packed_bytes(artifact.unpack(self.fitted.artifact), bits) if bits else None
+        except (WrongDeclaration, AttributeError, TypeError) as error:
+            self.findings["declaration_holds"] = Finding(False, str(error))
+            return {"operations": Operations("unknown", str(error))}
+        self.findings["declaration_holds"] = Finding(True, "")
+        return {"operations": operations, "packed_bytes": packed}
+
+    def _paced(self, outputs: np.ndarray) -> Passes[Paced]:
+        timing, part = self.candidate.profile.timing, self.part
+        excerpt = part.inputs[: max(2, min(len(part), round(timing.paced_s / part.session.bin_s)))]
+        with self._worker() as worker:
+            found = in_phase(
+                "paced pass",
+                lambda: repeated(
+                    lambda: paced(worker, excerpt, part.session),
+                    lambda one: one.streamed.round_trip_ns,
+                    most=timing.repeats,
+                ),
+            )
+        first = found.all[0]
+        self.findings["same_in_two_processes"] = audit.same(
+            outputs[: len(excerpt)], first.streamed.outputs, "in a second process"
+        )
+        self.findings["rests_between_bins"] = audit.rests_between_bins(first.idle_ns, found.round_trip_ns)
+        return found
+
+    def _worker(self) -> AbstractContextManager[Worker]:
+        return _restored(self.candidate, self.fitted)
+
+
+@contextmanager
+def _restored(candidate: Candidate, fitted: Fitted) -> Iterator[Worker]:
+    """A fresh worker that has restored an artefact."""
+    with Worker(candidate.ref, candidate.settings, candidate.profile) as worker:
+        worker.restore(fitted.artifact, fitted.sessions)
+        yield worker

@@ -2,8 +2,8 @@
 
 import dataclasses
 import errno
+import functools
 import json
-import os
 import signal
 import socket
 import struct
@@ -15,39 +15,29 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import DecoderError, HarnessError, UsageError
+from harness.errors import UsageError
 from harness.judge import artifact, sandbox, wire
 from harness.judge.memory_file import memory_file
 from harness.judge.output import GRACE_S, Output
 from harness.judge.profiles import Profile
-from harness.judge.worker import MESSAGE_CHARACTERS, Limits
+from harness.judge.replies import (
+    TOLD_STATUSES,
+    Description,
+    Stopped,
+    Told,
+    WorkerFault,
+    collected,
+    described,
+    parsed,
+    refuse_non_finite,
+    told_fault,
+)
+from harness.judge.resources import Resources, innermost
+from harness.judge.worker import Limits
 from harness.registry import DecoderRef, source_root
 from harness.types import Inputs, Recording, SessionInfo
 
-TOLD_STATUSES = ("failed", "out-of-memory", "invalid-output")
 START_S = 120.0
-
-
-class WorkerFault(DecoderError):
-    """A decoder failed in its worker. `status` is the record's; `at_bin` the test bin, if it was streaming."""
-
-    def __init__(self, status: str, reason: str, at_bin: int | None = None) -> None:
-        super().__init__(reason if at_bin is None else f"bin {at_bin}: {reason}")
-        self.status, self.reason, self.at_bin = status, reason, at_bin
-
-
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """What a decoder says of itself, asked in a worker."""
-
-    inputs: tuple[str, ...]
-    causal: bool
-    deterministic: bool
-    parameters: Mapping[str, Any]
-
-
-class Stopped(HarnessError):
-    """A worker was ended from outside: nothing can be said of its decoder."""
 
 
 _live: "set[Worker]" = set()
@@ -100,7 +90,7 @@ class Worker:
     def __enter__(self) -> "Worker":
         try:
             request = {"ref": dataclasses.asdict(self._ref), "settings": dict(self._settings)}
-            self.description = _described(self.ask(wire.CONSTRUCT, request, limit_s=START_S))
+            self.description = described(self.ask(wire.CONSTRUCT, request, limit_s=START_S))
         except BaseException:
             self.end()
             raise
@@ -119,7 +109,7 @@ class Worker:
         with memory_file("recordings", content) as data, memory_file("artefact") as kept:
             descriptors = [data.fileno(), kept.fileno()]
             self.ask(wire.FIT, None, descriptors, limit_s=self.limits.fit_seconds)
-            return _collect(kept.fileno(), self.limits.max_artifact_mib)
+            return collected(kept.fileno(), self.limits.max_artifact_mib)
 
     def restore(self, content: bytes, sessions: Sequence[SessionInfo]) -> None:
         """Hand over an artefact, and the sessions that it was fitted on."""
@@ -132,20 +122,40 @@ class Worker:
         content = artifact.pack(wire.inputs_to_arrays(inputs), {"session": wire.session_to_dict(session)})
         with memory_file("inputs", content) as data, memory_file("outputs") as kept:
             self.ask(wire.PREDICT, None, [data.fileno(), kept.fileno()], limit_s=self.limits.fit_seconds)
-            outputs = artifact.unpack(_collect(kept.fileno(), self.limits.max_artifact_mib)).get("outputs")
-        wanted = (len(inputs), len(session.outputs))
+            return self._outputs(kept.fileno(), (len(inputs), len(session.outputs)))
+
+    def _outputs(self, descriptor: int, wanted: tuple[int, int]) -> np.ndarray:
+        """Outputs that a worker wrote all at once."""
+        outputs = artifact.unpack(collected(descriptor, self.limits.max_artifact_mib)).get("outputs")
         if outputs is None or outputs.shape != wanted or outputs.dtype.kind != "f":
-            raise WorkerFault("invalid-output", f"predict gave no {wanted} array of floats")
+            raise WorkerFault("invalid-output", f"there is no {wanted} array of floats for an answer")
         return refuse_non_finite(outputs.astype(np.float32))
 
-    def begin(self, session: SessionInfo) -> None:
-        """Name the session to be streamed, and reset."""
-        with memory_file("session", artifact.pack({}, {"session": wire.session_to_dict(session)})) as about:
-            self.ask(wire.RESET, None, [about.fileno()], limit_s=self.limits.step_seconds)
+    def count(self, content: bytes, fitted_on: Sequence[SessionInfo], excerpt: Inputs, session: SessionInfo) -> Told:
+        """Have an excerpt's operations counted with an artefact, and the outputs that go with the count."""
+        arrays = {wire.LEARNED + name: values for name, values in artifact.unpack(content).items()}
+        about = {"session": wire.session_to_dict(session), "fitted_on": [wire.session_to_dict(s) for s in fitted_on]}
+        packed = artifact.pack(arrays | wire.inputs_to_arrays(excerpt), about)
+        self.ask(wire.END, None, limit_s=self.limits.step_seconds)
+        with memory_file("excerpt", packed) as data, memory_file("outputs") as kept:
+            told = self.ask(wire.COUNT, None, [data.fileno(), kept.fileno()], limit_s=self.limits.count_seconds)
+            outputs = self._outputs(kept.fileno(), (len(excerpt), len(session.outputs)))
+        return Told(outputs, told if isinstance(told, dict) else {})
 
-    def reset(self) -> None:
-        """Tell the decoder that another segment of the session starts."""
-        self.ask(wire.RESET, None, limit_s=self.limits.step_seconds)
+    def reset(self, session: SessionInfo | None = None, *, at_bin: int = 0) -> None:
+        """Tell the decoder to forget: this session begins, or (without one) another segment of it does.
+
+        Raises:
+            WorkerFault: With the bin before which it failed.
+        """
+        try:
+            if session is None:
+                self.ask(wire.RESET, None, limit_s=self.limits.step_seconds)
+            else:
+                with memory_file("session", artifact.pack({}, {"session": wire.session_to_dict(session)})) as about:
+                    self.ask(wire.RESET, None, [about.fileno()], limit_s=self.limits.step_seconds)
+        except WorkerFault as fault:
+            raise WorkerFault(fault.status, f"reset: {fault.reason}", at_bin) from None
 
     def ask(self, letter: bytes, request: Any, descriptors: Sequence[int] = (), *, limit_s: float) -> Any:
         """Send one request and wait for its answer."""
@@ -156,11 +166,16 @@ class Worker:
         except OSError as error:
             raise self.fault(error, limit_s) from None
         if wire.letter_of(received) != wire.ANSWER:
-            told = _told(received) if letter == wire.CONSTRUCT else {}
+            told = told_fault(received) if letter == wire.CONSTRUCT else {}
             if told.get("kind") == "UsageError":
                 raise UsageError(told["error"].removeprefix("UsageError: "))
             raise self.fault(received, limit_s)
-        return _parsed(wire.body_of(received))
+        return parsed(wire.body_of(received))
+
+    @functools.cached_property
+    def resources(self) -> Resources:
+        """What the decoder's process takes, as the kernel tells the judge."""
+        return Resources(innermost(self._process.pid))
 
     def streaming_channel(self) -> socket.socket:
         """The raw socket, for the loop."""
@@ -172,7 +187,7 @@ class Worker:
         if self.stopped:
             raise Stopped("the run was stopped")
         if isinstance(seen, bytes) and wire.letter_of(seen) == wire.FAULT:
-            told = _told(seen)
+            told = told_fault(seen)
             status = told.get("status")
             known = status if status in TOLD_STATUSES else "invalid-output"
             return WorkerFault(known, f"{told.get('error', 'no reason given')} (at {told.get('where', '?')})", at_bin)
@@ -212,68 +227,11 @@ class Worker:
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
         self._channel.close()
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        sandbox.end(self._process)
         self._output.close()
-
-
-def _parsed(body: bytes) -> Any:
-    """A worker's JSON, which foreign code may have written."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise WorkerFault("invalid-output", f"the worker's reply of {len(body)} bytes is not readable") from None
-
-
-def _told(received: bytes) -> dict[str, str]:
-    """What a worker says of its fault: plain short texts, whatever was sent."""
-    content = _parsed(wire.body_of(received)) if received else {}
-    items = content.items() if isinstance(content, dict) else []
-    return {str(name): _printable(str(text)[:MESSAGE_CHARACTERS]) for name, text in items}
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-
-
-def refuse_non_finite(outputs: np.ndarray) -> np.ndarray:
-    """The outputs, (n_bins, n_outputs), if all are finite."""
-    bad = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
-    if bad.size:
-        k = int(bad[0])
-        raise WorkerFault("invalid-output", f"the answer was {outputs[k].tolist()}; only finite numbers are scored", k)
-    return outputs
-
-
-def _described(told: Any) -> Description:
-    """What a decoder said of itself, if it is what the contract asks for."""
-    try:
-        found = Description(tuple(told["inputs"]), told["causal"], told["deterministic"], dict(told["parameters"]))
-        json.dumps(told, allow_nan=False)
-    except (TypeError, KeyError, ValueError):
-        raise WorkerFault("failed", "its fields must be finite JSON values: numbers, texts, lists or null") from None
-    if isinstance(told["inputs"], str) or not all(isinstance(name, str) for name in found.inputs):
-        raise WorkerFault("failed", f"inputs must be a tuple of stream names, not {told['inputs']!r}")
-    if not (isinstance(found.causal, bool) and isinstance(found.deterministic, bool)):
-        raise WorkerFault("failed", "causal and deterministic must be True or False")
-    return found
 
 
 def describe(ref: DecoderRef, settings: Mapping[str, Any], profile: Profile) -> Description:
     """Ask a decoder for its streams, kind and full hyper-parameters, in a worker."""
     with Worker(ref, settings, profile) as worker:
         return worker.description
-
-
-def _collect(descriptor: int, max_mib: float) -> bytes:
-    """The artefact that a worker wrote, checked for size and readability."""
-    size = os.fstat(descriptor).st_size
-    if size > max_mib * 2**20:
-        raise WorkerFault("failed", f"the artefact has {size / 2**20:.1f} MiB; {max_mib:g} MiB are allowed")
-    content = os.pread(descriptor, size, 0)
-    try:
-        artifact.unpack(content)
-    except DecoderError as error:
-        raise WorkerFault("failed", str(error)) from None
-    return content

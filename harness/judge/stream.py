@@ -3,12 +3,14 @@
 import gc
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.judge import wire
-from harness.judge.host import Worker, WorkerFault, refuse_non_finite
+from harness.judge.host import Worker
+from harness.judge.replies import WorkerFault, refuse_non_finite
 from harness.types import Inputs, SessionInfo
 
 
@@ -17,15 +19,20 @@ class Streamed:
     """What came back.
 
     outputs: (n_bins, n_outputs) float32, all finite.
-    round_trip_ns: (n_bins,) int64, from just before a bin is sent to just after its answer is there.
+    round_trip_ns: (n_bins,) int64, from just before a bin is sent (or was due) to just after its answer is there.
     """
 
     outputs: np.ndarray
     round_trip_ns: np.ndarray
 
 
-def stream(worker: Worker, inputs: Inputs, session: SessionInfo) -> Streamed:
+def stream(
+    worker: Worker, inputs: Inputs, session: SessionInfo, *, begin: Callable[[int], int] | None = None
+) -> Streamed:
     """Stream a recording through a worker, bin by bin, with a reset at every start.
+
+    Args:
+        begin: Called with a bin's index right before it is sent; gives the ns from which its round trip counts.
 
     Raises:
         WorkerFault: With the bin, when an answer is missing, late, of the wrong size or not finite.
@@ -43,13 +50,13 @@ def stream(worker: Worker, inputs: Inputs, session: SessionInfo) -> Streamed:
     try:
         for k in range(n_bins):
             if starts[k]:
-                _reset(worker, session if k == 0 else None, at_bin=k)
+                worker.reset(session if k == 0 else None, at_bin=k)
                 channel = worker.streaming_channel()
                 send, receive = channel.send, channel.recv
             token = tokens[8 * k : 8 * k + 8]
             message = wire.message(wire.BIN, rows[k].tobytes(), token)
             received: bytes | OSError
-            sent_ns = clock()
+            sent_ns = begin(k) if begin else clock()
             try:
                 send(message)
                 received = receive(wire.MAX_REPLY)
@@ -57,12 +64,7 @@ def stream(worker: Worker, inputs: Inputs, session: SessionInfo) -> Streamed:
                 received = error
             answered_ns = clock()
             round_trip_ns[k] = answered_ns - sent_ns
-            if (
-                isinstance(received, OSError)
-                or len(received) != size
-                or received[8:16] != token
-                or received[:1] != b"A"
-            ):
+            if isinstance(received, OSError) or len(received) != size or not wire.answers(received, token):
                 raise worker.fault(received, limits.step_seconds, at_bin=k)
             if answered_ns > deadline_ns:
                 raise WorkerFault("timed-out", f"the pass took more than {limits.stream_seconds:g} s", k)
@@ -71,10 +73,3 @@ def stream(worker: Worker, inputs: Inputs, session: SessionInfo) -> Streamed:
         gc.enable()
     outputs = np.frombuffer(answers, "<f4").reshape(n_bins, n_outputs).astype(np.float32)
     return Streamed(refuse_non_finite(outputs), round_trip_ns)
-
-
-def _reset(worker: Worker, begins: SessionInfo | None, *, at_bin: int) -> None:
-    try:
-        worker.begin(begins) if begins else worker.reset()
-    except WorkerFault as fault:
-        raise WorkerFault(fault.status, f"reset: {fault.reason}", at_bin) from None

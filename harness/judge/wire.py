@@ -15,8 +15,10 @@ import numpy as np
 from harness.types import Inputs, Recording, SessionInfo, StreamInfo
 
 HEADER = 16
-CONSTRUCT, FIT, RESTORE, PREDICT, RESET, BIN, ANSWER, FAULT = b"C", b"F", b"L", b"P", b"R", b"B", b"A", b"E"
+CONSTRUCT, FIT, RESTORE, PREDICT, COUNT = b"C", b"F", b"L", b"P", b"O"
+RESET, BIN, END, ANSWER, FAULT = b"R", b"B", b"X", b"A", b"E"
 NO_TOKEN = bytes(8)
+LEARNED = "learned."
 MAX_REQUEST = 1 << 20
 MAX_REPLY = 1 << 16
 
@@ -30,8 +32,9 @@ def letter_of(received: bytes) -> bytes:
     return received[:1]
 
 
-def token_of(received: bytes) -> bytes:
-    return received[8:HEADER]
+def answers(received: bytes, token: bytes) -> bool:
+    """Whether a message is the answer to the bin that was sent with this token."""
+    return received[8:HEADER] == token and received[:1] == ANSWER
 
 
 def body_of(received: bytes) -> bytes:

@@ -21,7 +21,7 @@ import numpy as np
 
 from harness.decoder import Decoder
 from harness.errors import HarnessError
-from harness.judge import artifact, wire
+from harness.judge import artifact, seccomp, wire
 from harness.registry import DecoderRef, construct
 from harness.types import SessionInfo
 
@@ -50,6 +50,8 @@ def main() -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     _lower_limits(Limits(**json.loads(sys.argv[3])))
+    if not seccomp.why_unavailable():
+        seccomp.install()
     serve(socket.socket(fileno=int(sys.argv[1])))
 
 
@@ -76,7 +78,7 @@ class _Desk:
 
     def work(self) -> None:
         handlers = {wire.CONSTRUCT: self.construct, wire.FIT: self.fit, wire.RESTORE: self.restore}
-        handlers |= {wire.PREDICT: self.predict, wire.RESET: self.reset}
+        handlers |= {wire.PREDICT: self.predict, wire.COUNT: self.count, wire.RESET: self.reset, wire.END: self.rest}
         while True:
             received, descriptors, _, _ = socket.recv_fds(self.channel, wire.MAX_REQUEST, 2)
             if not received:
@@ -89,7 +91,8 @@ class _Desk:
         self.channel.send(wire.message(wire.ANSWER, wire.to_json(content)))
 
     def construct(self, request: dict[str, Any], _: Sequence[int]) -> None:
-        decoder = construct(DecoderRef(**request["ref"]), request["settings"])
+        self.ref, self.settings = DecoderRef(**request["ref"]), request["settings"]
+        decoder = construct(self.ref, self.settings)
         self.decoder = decoder
         kind = type(decoder)
         described = {"inputs": kind.inputs, "causal": kind.causal, "deterministic": kind.deterministic}
@@ -124,18 +127,39 @@ class _Desk:
         _write(descriptors[1], artifact.pack({"outputs": outputs}))
         self.answer()
 
+    def count(self, _: dict[str, Any], descriptors: Sequence[int]) -> None:
+        """Count the operations of another decoder of the same kind on an excerpt; write its outputs to the second."""
+        from harness.judge.count.excerpt import Subject, count, declaration, to_json
+
+        content = _read(descriptors[0])
+        arrays, about = artifact.unpack(content), artifact.meta(content)
+        learned = {k.removeprefix(wire.LEARNED): v for k, v in arrays.items() if k.startswith(wire.LEARNED)}
+        session = wire.session_from_dict(about["session"])
+        fitted_on = [wire.session_from_dict(s) for s in about["fitted_on"]]
+        counted = count(
+            Subject(self.ref, self.settings, learned, fitted_on),
+            wire.inputs_from_arrays(arrays, session.bin_s),
+            session,
+        )
+        _write(descriptors[1], artifact.pack({"outputs": counted.outputs}))
+        self.answer(to_json(counted, declaration(self._constructed(), session)))
+
     def reset(self, _: dict[str, Any], descriptors: Sequence[int]) -> None:
         """Begin to stream the session behind the descriptor."""
         session = wire.session_from_dict(artifact.meta(_read(descriptors[0]))["session"])
         self.session, self.layout, self.n_outputs = session, wire.bin_layout(session), len(session.outputs)
         self._reset(session)
 
+    def rest(self, _: dict[str, Any] | None = None, __: Sequence[int] = ()) -> None:
+        """No more bins for now."""
+        self.answer()
+
     def _reset(self, session: SessionInfo) -> None:
         self._constructed().reset(session)
         self.answer()
 
     def stream(self) -> bool:
-        """Answer bins until another kind of message comes; false when the judge hung up."""
+        """Answer bins until the judge says that there are no more; false when it hung up."""
         receive, send, step = self.channel.recv, self.channel.send, self._constructed().step
         layout, shape = self.layout, (self.n_outputs,)
         # Small enough that no bin costs a fresh mapping of memory, large enough for a reset.
@@ -153,6 +177,9 @@ class _Desk:
                 send(wire.ANSWER + bytes(7) + received[8 : wire.HEADER] + outputs.tobytes())
             elif letter == wire.RESET:
                 self._reset(self.session)
+            elif letter == wire.END:
+                self.rest()
+                return True
             else:
                 return False
 

@@ -12,12 +12,13 @@ import numpy as np
 from harness.data.simulate import best_score
 from harness.data.suites import Session, Suite
 from harness.judge import artifact
-from harness.judge.budget import Measured, shipped_tracks, why_not
-from harness.judge.host import WorkerFault
+from harness.judge.budget import Measured, Track, why_not
 from harness.judge.profiles import Profile
+from harness.judge.replies import WorkerFault
 from harness.registry import DecoderRef
 from harness.results import cells, records
 from harness.results.store import Store, read_record, write_whole
+from harness.results.summaries import Costs, Timing
 from harness.score import stats
 from harness.score.metrics import metric
 
@@ -48,6 +49,7 @@ class Context:
     suite: Suite
     tier: str
     profile: Profile
+    tracks: Sequence[Track]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ def assemble(context: Context, run: Run, done: Sequence[SessionCell]) -> records
     """One record from all cells of a run, in the tier's order; the same cells give the record written before."""
     store = context.store
     outcomes = [records.sha256((store.cell(c.key) / "cell.json").read_bytes()) for c in done]
-    note = store.root / "runs" / f"{cells.key(cells=outcomes, tier=context.tier, run=run.identity())}.json"
+    tracks = [track.model_dump() for track in context.tracks]
+    note = (
+        store.root / "runs" / f"{cells.key(cells=outcomes, tier=context.tier, run=run.identity(), tracks=tracks)}.json"
+    )
     if note.exists():
         path = store.root / cells.read_json(note)["record"]
         if path.exists():
@@ -96,8 +101,10 @@ class _Gathered:
         self.fits = {c.fit: cells.read_json(c.fit / "fit.json") for c in done}
         answered = [(c.session.id, cells.npz_to_arrays(cell(c.key) / "predictions.npz")) for c in done]
         self.arrays = cells.merged(answered)
+        self.timing = Timing(self.seen, self.arrays, bin_s=context.suite.task.bin_s)
         self.predictions = cells.arrays_to_npz(self.arrays)
         self.artifacts = [(c.session.id, (c.fit / "artifact.safetensors").read_bytes()) for c in done]
+        self.costs = Costs(self.seen, [content for _, content in self.artifacts], list(self.fits.values()))
         learned = cells.merged([(name, artifact.unpack(content)) for name, content in self.artifacts if content])
         self.learned = artifact.pack(learned) if learned else b""
 
@@ -111,7 +118,11 @@ class _Gathered:
 
     def record(self) -> records.Record:
         context, run, bad = self.context, self.run, self.bad
-        cost, latency, audit = self._cost(), self._latency(), self._audit()
+        bin_s = context.suite.task.bin_s
+        latency, pace = self.timing.latency("fast"), self.timing.latency("paced")
+        profile, audit = self.timing.profile(context.profile.label), self._audit()
+        cost = self.costs.record(bin_s=bin_s, calibration=profile.calibration)
+        delays = self.timing.delays(context.suite.task, pace or latency)
         return records.Record(
             schema=records.SCHEMA,
             suite=context.suite.label,
@@ -123,14 +134,16 @@ class _Gathered:
             decoder=self._identity(),
             sessions=self.sessions,
             metric=context.suite.metrics[0],
-            bin_s=context.suite.task.bin_s,
+            bin_s=bin_s,
             scores={} if bad else self._scores(),
             latency_ms=latency,
+            paced_latency_ms=pace,
+            delays_ms=delays,
             cost=cost,
             audit=audit,
-            tracks=self._tracks(cost, latency, audit),
+            tracks=self._tracks(cost, pace, delays, audit),
             isolation="sandbox" if all(s["isolation"] == "sandbox" for s in self.seen) else "process",
-            profile=self._profile(),
+            profile=profile,
             environment=self._environment(),
             predictions_sha256=records.sha256(self.predictions),
             artifact_sha256=records.sha256(self.learned) if self.learned else None,
@@ -140,7 +153,6 @@ class _Gathered:
 
     def _session(self, c: SessionCell, seen: Mapping[str, Any]) -> records.SessionResult:
         simulated = c.session.source.host == "simulated"
-        round_trip_ns = self.arrays[f"{c.session.id}/round_trip_ns"]
         return records.SessionResult(
             session=c.session.id,
             subject=c.session.subject,
@@ -153,7 +165,7 @@ class _Gathered:
             interval=seen.get("interval", {}),
             floor=seen.get("floor", {}),
             reference=best_score(c.file) if simulated else {},
-            latency_ms=_summary(round_trip_ns, self.context.suite.task.bin_s),
+            latency_ms=self.timing.latency("fast", session=c.session.id),
             fit_s=self.fits[c.fit]["fit_s"],
             cell=c.key,
         )
@@ -182,19 +194,6 @@ class _Gathered:
         first: dict[str, Any] = self.seen[0]["environment"]
         return first | ({} if all(s["environment"] == first for s in self.seen) else {"mixed": True})
 
-    def _latency(self) -> records.Latency | None:
-        found = [values for name, values in self.arrays.items() if name.endswith("/round_trip_ns")]
-        return _summary(np.concatenate(found), self.context.suite.task.bin_s)
-
-    def _cost(self) -> records.Cost:
-        """The largest artefact of the run's recordings, and all fits together."""
-        learned = [artifact.unpack(content) for _, content in self.artifacts if content]
-        return records.Cost(
-            fit_s=sum(fit["fit_s"] for fit in self.fits.values()),
-            parameters=max((artifact.n_parameters(arrays) for arrays in learned), default=0),
-            artifact_bytes=max(len(content) for _, content in self.artifacts),
-        )
-
     def _audit(self) -> dict[str, records.Verdict]:
         """Each rule's worst outcome over the recordings."""
         verdicts: dict[str, records.Verdict] = {}
@@ -208,25 +207,29 @@ class _Gathered:
         return verdicts
 
     def _tracks(
-        self, cost: records.Cost, latency: records.Latency | None, audit: Mapping[str, records.Verdict]
+        self,
+        cost: records.Cost,
+        pace: records.Latency | None,
+        delays: Mapping[str, float],
+        audit: Mapping[str, records.Verdict],
     ) -> dict[str, records.TrackVerdict]:
+        bin_s = self.context.suite.task.bin_s
         measured = Measured(
             causal=self.run.causal,
             audit_failed=tuple(name for name, verdict in audit.items() if not verdict.ok),
-            p99_bins=latency.p99 / 1e3 / self.context.suite.task.bin_s if latency else None,
-            deadline_miss_rate=latency.deadline_miss_rate if latency else None,
+            p99_bins=pace.p99 / 1e3 / bin_s if pace else None,
+            p99_ms=pace.p99 if pace else None,
+            deadline_miss_rate=pace.deadline_miss_rate if pace else None,
+            delay_ms=delays.get("total"),
+            parameters=cost.parameters,
             artifact_bytes=cost.artifact_bytes,
+            state_bytes=cost.state_bytes,
+            synaptic_operations_per_s=None if cost.effective_per_bin is None else cost.effective_per_bin / bin_s,
+            energy_nj_per_bin=cost.energy_nj_per_bin,
         )
         failed = f"status {self.bad.status}" if self.bad else ""
-        verdicts = [(track, failed or why_not(track, measured)) for track in shipped_tracks()]
+        verdicts = [(track, failed or why_not(track, measured)) for track in self.context.tracks]
         return {t.name: records.TrackVerdict(ok=not why, why=why, version=t.version) for t, why in verdicts}
-
-    def _profile(self) -> records.Profile:
-        calibrations = [s["calibration"] for s in self.seen]
-        names = sorted({name for c in calibrations for name in c})
-        medians = {name: float(np.median([c[name] for c in calibrations if name in c])) for name in names}
-        noisy = any(s["noisy"] for s in self.seen)
-        return records.Profile(name=self.context.profile.label, calibration=medians, noisy=noisy)
 
     def _identity(self) -> records.DecoderIdentity:
         run = self.run
@@ -237,15 +240,3 @@ class _Gathered:
             parameters=dict(run.parameters),
             source_sha256=run.source,
         )
-
-
-def _summary(round_trip_ns: np.ndarray, bin_s: float) -> records.Latency | None:
-    """Percentiles of round trips, in ms; None where nothing was streamed."""
-    if not round_trip_ns.size:
-        return None
-    ms = round_trip_ns / 1e6
-    p50, p99, p999 = np.percentile(ms, [50, 99, 99.9]).tolist()
-    missed = float(np.mean(ms > bin_s * 1e3))
-    return records.Latency(
-        p50=p50, p99=p99, p999=p999, max=float(ms.max()), deadline_miss_rate=missed, n=len(round_trip_ns)
-    )

@@ -6,6 +6,7 @@ edited: its `id` is the hash of its own content.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,14 +41,25 @@ class Score(Part):
 
 
 class Latency(Part):
-    """Round trips of all streamed bins, in milliseconds, by the judge's clock."""
+    """Round trips of streamed bins, in milliseconds, by the judge's clock; of several passes the one in the middle.
+
+    jitter: Mean difference of neighbouring round trips, without sign.
+    histogram: Lower edge in microseconds -> number of round trips, ten bars to a decade.
+    passes: How many there were, for a disturbed one is repeated.
+    spread: Lowest and highest p50 and p99 of all passes and recordings.
+    """
 
     p50: float
+    p95: float | None = None
     p99: float
     p999: float
     max: float
+    jitter: float | None = None
     deadline_miss_rate: float
     n: int
+    histogram: dict[str, int] = Field(default_factory=dict)
+    passes: int = 1
+    spread: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 
 class SessionResult(Part):
@@ -74,16 +86,35 @@ class SessionResult(Part):
 
 
 class Cost(Part):
-    """What training took and what was kept. None: not counted in this version of the harness."""
+    """What training took, what was kept and what a bin takes; the dearest of a run's recordings. None is unknown.
+
+    footprint_bytes: Of what was learned, in the dtypes in which it is stored; `packed_bytes` with declared widths.
+    operations: Whether they were counted, declared by the decoder, or are unknown; `operations_why` says why.
+    macs_per_s, acs_per_s: Effective products in contractions; dense: zeros included; elementwise: gates, gains.
+    state_bytes: What the decoder holds while it streams, beyond what it learned.
+    memory_floor_ms: What reading everything learned once takes from this machine's memory.
+    energy_nj_per_bin: Modelled, by the table that `energy_model` names.
+    """
 
     pretrain_s: float = 0.0
     fit_s: float
     parameters: int
     artifact_bytes: int
+    footprint_bytes: int | None = None
+    packed_bytes: int | None = None
+    operations: Literal["counted", "declared", "unknown"] = "unknown"
+    operations_why: str = ""
     macs_per_s: float | None = None
     acs_per_s: float | None = None
+    dense_per_s: float | None = None
+    elementwise_per_s: float | None = None
+    effective_per_bin: float | None = None
     activation_sparsity: float | None = None
     connection_sparsity: float | None = None
+    state_bytes: int | None = None
+    memory_floor_ms: float | None = None
+    energy_nj_per_bin: float | None = None
+    energy_model: str = ""
 
 
 class Verdict(Part):
@@ -103,11 +134,15 @@ class TrackVerdict(Part):
 
 
 class Profile(Part):
-    """Where and how the run was timed; `calibration` holds kernel times in ms before and after."""
+    """Where and how the run was timed; `calibration` holds kernel times in ms before and after.
+
+    noisy: Most passes over one of its recordings were disturbed; `noisy_why` says by what.
+    """
 
     name: str
     calibration: dict[str, float]
     noisy: bool
+    noisy_why: str = ""
 
 
 class Record(Part):
@@ -127,6 +162,8 @@ class Record(Part):
     bin_s: float
     scores: dict[str, Score]
     latency_ms: Latency | None
+    paced_latency_ms: Latency | None = None
+    delays_ms: dict[str, float] = Field(default_factory=dict)
     cost: Cost
     audit: dict[str, Verdict]
     tracks: dict[str, TrackVerdict]
@@ -150,12 +187,11 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def record_id(record: Record) -> str:
-    """SHA-256 of the canonical record without `id` and `signature`."""
-    content = record.model_dump(mode="json", by_alias=True, exclude={"id", "signature"})
-    return sha256(canonical(content))
+def document_id(document: Mapping[str, Any]) -> str:
+    """SHA-256 of a canonical record without `id` and `signature`: of what is written, by whichever version."""
+    return sha256(canonical({name: value for name, value in document.items() if name not in ("id", "signature")}))
 
 
 def sealed(record: Record) -> Record:
     """The record with its id filled in."""
-    return record.model_copy(update={"id": record_id(record)})
+    return record.model_copy(update={"id": document_id(record.model_dump(mode="json", by_alias=True))})

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.data.suites import Suite
 from harness.judge.cell import Tested
+from harness.judge.passes import Passes
 from harness.results import cells
 from harness.results.environment import environment
 from harness.score import stats
@@ -32,8 +33,10 @@ def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float,
         "status": tested.status,
         "error": tested.error,
         "findings": {name: asdict(finding) for name, finding in tested.findings.items()},
-        "calibration": dict(tested.calibration),
-        "noisy": tested.noisy,
+        "fast": _passes(tested.fast),
+        "paced": _passes(tested.paced),
+        "operations": asdict(tested.operations) | {"effective": tested.operations.effective},
+        "packed_bytes": tested.packed_bytes,
         "isolation": tested.isolation,
         "seconds": seconds,
         "artifact": artifact,
@@ -41,7 +44,7 @@ def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float,
         "session": part.session.id,
         "environment": environment(),
     }
-    arrays: dict[str, np.ndarray] = {"round_trip_ns": tested.round_trip_ns}
+    arrays = {name: passes.round_trip_ns for name, passes in _timed(tested).items() if passes}
     if tested.status == "ok":
         drawn = _draws(part, tested.outputs, metric(suite.metrics[0]))
         arrays |= {"outputs": tested.outputs, "draws": drawn.astype(np.float32)}
@@ -49,6 +52,23 @@ def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float,
         span = stats.interval(drawn)
         kept["interval"] = {suite.metrics[0]: [span.low, span.high]} if math.isfinite(span.low) else {}
     return {"cell.json": json.dumps(kept, indent=1).encode(), "predictions.npz": cells.arrays_to_npz(arrays)}
+
+
+def _timed(tested: Tested) -> dict[str, Passes[Any] | None]:
+    return {"round_trip_ns": tested.fast, "paced_round_trip_ns": tested.paced}
+
+
+def _passes(passes: Passes[Any] | None) -> dict[str, Any] | None:
+    """What is kept of passes beside their round trips."""
+    if passes is None:
+        return None
+    return {
+        "n": len(passes.all),
+        "spread": dict(passes.spread),
+        "calibration": dict(passes.calibration),
+        "noisy": passes.noisy,
+        "why": passes.why,
+    }
 
 
 def _draws(part: Recording, outputs: np.ndarray, primary: Metric) -> np.ndarray:

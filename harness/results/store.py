@@ -5,16 +5,15 @@ can use again lies in fits/, cells/, runs/ and descriptions/; index.sqlite and l
 appears whole or not at all: it is written under another name, synced and renamed.
 """
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from harness.errors import BadData, UsageError
-from harness.results.records import Record, record_id
+from harness.results.records import Record, document_id
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -98,11 +97,12 @@ def read_record(path: Path) -> Record:
         BadData: If the file is no record, or its content does not match its id.
     """
     try:
-        record = Record.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
+        content = path.read_bytes()
+        record, found = Record.model_validate_json(content), document_id(json.loads(content))
+    except (ValueError, OSError) as error:
         raise BadData(
             f"{path} is no readable record: {str(error).splitlines()[0]}; move it away or restore it"
         ) from None
-    if record_id(record) != record.id or record.id != path.stem:
-        raise BadData(f"{path} was edited: its content hashes to {record_id(record)}, it says {record.id}; restore it")
+    if found != record.id or record.id != path.stem:
+        raise BadData(f"{path} was edited: its content hashes to {found}, it says {record.id}; restore it")
     return record

@@ -1,0 +1,49 @@
+"""What a process takes, read from the kernel by the judge: nothing that the process says of itself."""
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+CLOCK_OF_PROCESS = 2
+"""Low bits of the kernel's number for a process's clock: clock_getcpuclockid(3), which Python does not have."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """One process, by its number."""
+
+    pid: int
+
+    def anonymous_bytes(self) -> int | None:
+        """Memory of its own, without files and libraries; None where the kernel does not tell."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in (PROC / str(self.pid) / "status").read_text().splitlines():
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1]) * 1024
+        return None
+
+    def processor_ns(self) -> int | None:
+        """Processor time of all its threads so far, ended ones too; None where the kernel does not tell."""
+        with contextlib.suppress(OSError):
+            return time.clock_gettime_ns(~self.pid << 3 | CLOCK_OF_PROCESS)
+        return None
+
+
+def innermost(pid: int) -> int:
+    """The process that a chain of starters (bubblewrap, setpriv) ends in."""
+    children = {parent: child for child, parent in _parents().items()}
+    while pid in children:
+        pid = children[pid]
+    return pid
+
+
+def _parents() -> dict[int, int]:
+    """Process number -> its parent's, of all processes."""
+    found = {}
+    for stat in PROC.glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The name in brackets may hold anything, brackets and spaces too.
+            found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    return found

@@ -1,0 +1,114 @@
+"""What a record says of time and cost, from the cells of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.data.protocol import Task
+from harness.judge import artifact
+from harness.judge.hardware import bandwidth
+from harness.results import records
+from harness.score.cost import Operations, energy_model, energy_nj, footprint_bytes
+from harness.score.latency import delays, summarise
+
+Kind = Literal["fast", "paced"]
+ARRAYS: Mapping[Kind, str] = {"fast": "round_trip_ns", "paced": "paced_round_trip_ns"}
+
+
+class Timing:
+    """Round trips of a run's recordings, and what the noise guard said of them.
+
+    seen: Cells as kept, with `session`, `fast` and `paced`.
+    arrays: `session/name` -> (n_bins,) round trips in ns.
+    """
+
+    def __init__(self, seen: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray], *, bin_s: float) -> None:
+        self.seen, self.arrays, self.bin_s = seen, arrays, bin_s
+
+    def latency(self, kind: Kind, *, session: str | None = None) -> records.Latency | None:
+        """Of one recording or of all together; None where nothing of that kind was streamed."""
+        chosen = [s for s in self.seen if s[kind] and session in (None, s["session"])]
+        found = [self.arrays[f"{s['session']}/{ARRAYS[kind]}"] for s in chosen]
+        summary = summarise(np.concatenate(found), bin_s=self.bin_s) if found else None
+        if summary is None:
+            return None
+        spreads = [s[kind]["spread"] for s in chosen]
+        spread = {q: (min(x[q][0] for x in spreads), max(x[q][1] for x in spreads)) for q in spreads[0]}
+        return records.Latency(**asdict(summary), passes=max(s[kind]["n"] for s in chosen), spread=spread)
+
+    def delays(self, task: Task, latency: records.Latency | None) -> dict[str, float]:
+        """From neural activity to the answer, in ms, by its parts; empty where nothing was timed."""
+        if latency is None:
+            return {}
+        return delays(bin_s=task.bin_s, lag_s=task.lag_s, filter_s=0.0, compute_ms=latency.p99)
+
+    def profile(self, label: str) -> records.Profile:
+        """Medians of the calibrations, and whether the machine was disturbed."""
+        passes = [s[kind] for s in self.seen for kind in ARRAYS if s[kind]]
+        names = sorted({name for p in passes for name in p["calibration"]})
+        medians = {n: float(np.median([p["calibration"][n] for p in passes if n in p["calibration"]])) for n in names}
+        noisy = [p["why"] for p in passes if p["noisy"]]
+        return records.Profile(name=label, calibration=medians, noisy=bool(noisy), noisy_why=noisy[0] if noisy else "")
+
+
+class Costs:
+    """What a run's recordings cost, the dearest of each.
+
+    seen: Cells as kept, with `operations` and `packed_bytes`; artifacts: what each fit left; fits: each with `fit_s`.
+    """
+
+    def __init__(
+        self, seen: Sequence[Mapping[str, Any]], artifacts: Sequence[bytes], fits: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self.seen, self.artifacts, self.fits = seen, artifacts, fits
+
+    def record(self, *, bin_s: float, calibration: Mapping[str, float]) -> records.Cost:
+        """All of it.
+
+        Args:
+            bin_s: Width of a bin.
+            calibration: Of the machine, for the time that reading the artefact takes at least.
+        """
+        learned = [artifact.unpack(content) for content in self.artifacts if content]
+        footprint = max((footprint_bytes(arrays) for arrays in learned), default=0)
+        packed = [s["packed_bytes"] for s in self.seen if s["packed_bytes"] is not None]
+        speed = self._bytes_per_s(calibration)
+        return records.Cost(
+            fit_s=sum(fit["fit_s"] for fit in self.fits),
+            parameters=max((artifact.n_parameters(arrays) for arrays in learned), default=0),
+            artifact_bytes=max(len(content) for content in self.artifacts),
+            footprint_bytes=footprint,
+            packed_bytes=max(packed) if packed else None,
+            memory_floor_ms=footprint / speed * 1e3 if speed else None,
+            **self._operations(bin_s),
+        )
+
+    @staticmethod
+    def _bytes_per_s(calibration: Mapping[str, float]) -> float | None:
+        """How fast this machine read a matrix that is larger than most caches; None if nothing was calibrated."""
+        before = {k.removeprefix("before."): v for k, v in calibration.items() if k.startswith("before.")}
+        return bandwidth(before) * 1e9 if before else None
+
+    def _operations(self, bin_s: float) -> dict[str, Any]:
+        """Of the recording with most effective products in a bin; unknown if one recording's are."""
+        known = [Operations(**{k: v for k, v in s["operations"].items() if k != "effective"}) for s in self.seen]
+        unknown = next((o for o in known if o.effective is None), None)
+        dearest = unknown or max(known, key=lambda o: o.effective or 0.0)
+        table = energy_model()
+        return {
+            "operations": dearest.how,
+            "operations_why": dearest.why,
+            **{f"{n}_per_s": _rate(getattr(dearest, n), bin_s) for n in ("macs", "acs", "dense", "elementwise")},
+            "effective_per_bin": dearest.effective,
+            "activation_sparsity": dearest.activation_sparsity,
+            "connection_sparsity": dearest.connection_sparsity,
+            "state_bytes": max((o.state_bytes for o in known if o.state_bytes is not None), default=None),
+            "energy_nj_per_bin": energy_nj(dearest, table),
+            "energy_model": f"{table.name}@{table.version}",
+        }
+
+
+def _rate(per_bin: float | None, bin_s: float) -> float | None:
+    return None if per_bin is None else per_bin / bin_s
