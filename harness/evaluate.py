@@ -12,6 +12,7 @@ from typing import Protocol
 from harness import engine
 from harness.data.suites import Session, Suite
 from harness.errors import UsageError
+from harness.judge.hardware import why_not_served
 from harness.judge.host import describe, end_all
 from harness.judge.replies import Description, WorkerFault
 from harness.registry import DecoderRef, source_sha256
@@ -56,8 +57,8 @@ def _refuse_unserved(plan: Plan) -> None:
     suite, profile = plan.suite, plan.profile
     if suite.pretraining or suite.calibration_s:
         raise UsageError(f"suite {suite.label} asks for pretraining or calibration, which this version does not run")
-    if profile.device != "cpu":
-        raise UsageError(f"profile {profile.label} wants a {profile.device} device; this version streams on CPUs only")
+    if why := why_not_served(profile):
+        raise UsageError(f"profile {profile.label} cannot be served here: {why}; `harness hardware` shows which can")
     if "seed" in plan.settings:
         raise UsageError("--set seed would be overruled by the suite's seeds; choose seeds with --seed")
 

@@ -19,7 +19,7 @@ from harness.data.split import Parts, find_leaks
 from harness.data.suites import Session, Split, Suite
 from harness.judge import cell as judge
 from harness.judge.audit import Finding
-from harness.judge.budget import Track
+from harness.judge.budget import Track, shipped_tracks
 from harness.judge.profiles import Profile
 from harness.judge.replies import WorkerFault
 from harness.registry import DecoderRef
@@ -60,7 +60,7 @@ class Plan:
     n_workers: int = 1
     rerun: Rerun = "nothing"
     audit: Audit = "standard"
-    tracks: Sequence[Track] = ()
+    tracks: Sequence[Track] = field(default_factory=shipped_tracks)
 
 
 class Recordings:

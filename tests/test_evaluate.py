@@ -17,13 +17,12 @@ from harness.data.suites import load_suite
 from harness.errors import UsageError
 from harness.evaluate import evaluate
 from harness.judge import cell as judge_cell
-from harness.judge.profiles import load_profile
 from harness.registry import find
 from harness.results.cells import npz_to_arrays
 from harness.results.records import document_id, sha256
 from harness.results.store import Store, read_record
 from harness.work import Plan
-from tests.tiny import Quiet, write_tiny_suite
+from tests.tiny import Quiet, quick_profile, write_tiny_suite
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
 
@@ -40,7 +39,7 @@ def data(tmp_path_factory):
 def plan(data):
     suite, files, folder = data
     decoders = [find("train-mean"), find("wiener")]
-    return Plan(suite, "simulated", files, decoders, load_profile("cpu-1"), Store(folder / "results"))
+    return Plan(suite, "simulated", files, decoders, quick_profile(), Store(folder / "results"))
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,10 @@ import pytest
 from harness.data.download import locate
 from harness.data.suites import Suite, load_suite
 from harness.evaluate import evaluate
-from harness.judge.profiles import load_profile
 from harness.registry import find
 from harness.results.store import Store
 from harness.work import Plan
-from tests.tiny import Quiet
+from tests.tiny import Quiet, quick_profile
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def stevenson(root) -> Suite:
 @pytest.mark.parametrize("decoder, at_least", [("train-mean", -0.01), ("wiener", 0.74), ("gru", 0.86)])
 def test_hand_velocity_is_decoded_as_well_as_is_known(stevenson, realdata, cache, tmp_path, decoder, at_least):
     files = locate(stevenson.sessions, cache, data_root=realdata)
-    plan = Plan(stevenson, "local", files, [find(decoder)], load_profile("cpu-1"), Store(tmp_path), seeds=[42])
+    plan = Plan(stevenson, "local", files, [find(decoder)], quick_profile(), Store(tmp_path), seeds=[42])
     record = evaluate(plan, Quiet())[0]
     assert record.status == "ok", record.error
     assert record.scores["r2"].value >= at_least

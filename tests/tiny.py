@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import yaml
+
+from harness.judge.profiles import Profile, load_profile
+
 TINY = """
 name: tiny
 version: 1
@@ -29,6 +33,19 @@ def write_tiny_suite(folder: Path) -> Path:
     """Write the suite into a folder; return its path."""
     path = folder / "tiny.yaml"
     path.write_text(TINY)
+    return path
+
+
+def quick_profile() -> Profile:
+    """cpu-1 with a paced pass of half a second, never repeated: for tests that look at other things than latency."""
+    profile = load_profile("cpu-1")
+    return profile.model_copy(update={"timing": profile.timing.model_copy(update={"paced_s": 0.5, "repeats": 1})})
+
+
+def write_quick_profile(folder: Path) -> Path:
+    """Write it into a folder for the command line; return its path."""
+    path = folder / "quick.yaml"
+    path.write_text(yaml.safe_dump(quick_profile().model_dump(mode="json", exclude_none=True)))
     return path
 
 

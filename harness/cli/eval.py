@@ -1,5 +1,6 @@
 """`harness eval`: evaluate decoders on a suite."""
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from harness.data.download import Access
     from harness.data.suites import Suite
     from harness.results.records import Record
+    from harness.work import Plan
 
 DECODER_FAILED = 3
 INTERRUPTED = 130
@@ -53,12 +55,11 @@ def command(
 ) -> None:
     """Fit, stream and score decoders; without --decoder, the suite's own set."""
     from harness.cli.scoreboard import show_records
-    from harness.cli.show import Progress, settings_from, workers_from
+    from harness.cli.show import settings_from, workers_from
     from harness.data.cache import default_cache
     from harness.data.download import Access, locate
     from harness.data.progress import bars
     from harness.data.suites import load_suite
-    from harness.evaluate import evaluate
     from harness.judge.budget import tracks_with
     from harness.judge.profiles import load_profile
     from harness.judge.sandbox import why_no_sandbox
@@ -78,28 +79,21 @@ def command(
     _refuse_unreadable(chosen, tier)
     with bars() as watcher:
         files = locate(chosen.in_tier(tier), cache, data_root=data_root, access=access, watcher=watcher)
-    records: list[Record] = []
-    for variant in chosen.variants(tier):
-        plan = Plan(
-            suite=variant,
-            tier=tier,
-            files=files,
-            decoders=decoders,
-            profile=hardware,
-            store=Store(store),
-            settings=settings,
-            seeds=tuple(seed or ()),
-            n_workers=workers_from(workers),
-            rerun=rerun.value,
-            audit=audit.value,
-            tracks=tracks,
-        )
-        try:
-            with Progress(variant.label) as progress:
-                records += evaluate(plan, progress)
-        except KeyboardInterrupt:
-            typer.echo("harness: stopped; what is finished is kept, the same command goes on from there", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+    plan = Plan(
+        suite=chosen,
+        tier=tier,
+        files=files,
+        decoders=decoders,
+        profile=hardware,
+        store=Store(store),
+        settings=settings,
+        seeds=tuple(seed or ()),
+        n_workers=workers_from(workers),
+        rerun=rerun.value,
+        audit=audit.value,
+        tracks=tracks,
+    )
+    records = _records(plan)
     if json_:
         for record in records:
             typer.echo(record.model_dump_json(by_alias=True))
@@ -107,6 +101,22 @@ def command(
         show_records(records, store=store)
     if any(record.status != "ok" for record in records):
         raise typer.Exit(DECODER_FAILED)
+
+
+def _records(plan: "Plan") -> "list[Record]":
+    """Evaluate a plan's suite, and each further task of it as a suite of its own."""
+    from harness.cli.show import Progress
+    from harness.evaluate import evaluate
+
+    records = []
+    try:
+        for variant in plan.suite.variants(plan.tier):
+            with Progress(variant.label) as progress:
+                records += evaluate(replace(plan, suite=variant), progress)
+    except KeyboardInterrupt:
+        typer.echo("harness: stopped; what is finished is kept, the same command goes on from there", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    return records
 
 
 def _refuse_unreadable(suite: "Suite", tier: str) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 
 from harness.data.protocol import Task
 from harness.judge import artifact
+from harness.judge.energy import energy_model, energy_nj
 from harness.judge.hardware import bandwidth
 from harness.results import records
-from harness.score.cost import Operations, energy_model, energy_nj, footprint_bytes
+from harness.score.cost import Operations, footprint_bytes
 from harness.score.latency import delays, summarise
 
 Kind = Literal["fast", "paced"]

@@ -1,4 +1,4 @@
-"""What a decoder costs: what is kept of it, what a bin takes, and what that would be in energy.
+"""What a decoder costs: what is kept of it, and what a bin takes.
 
 Definitions are NeuroBench's (Yik et al. 2025, 10.1038/s41467-025-56739-4): docs/cost.md states each as an equation.
 """
@@ -10,11 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.data.suites import Model, read_model, shipped
 from harness.errors import DecoderError
 
 How = Literal["counted", "declared", "unknown"]
-ACCUMULATE = " accumulate"
 
 
 class WrongDeclaration(DecoderError):
@@ -49,36 +47,6 @@ class Operations:
 
 
 UNKNOWN = Operations("unknown", "nothing was counted")
-
-
-class Energy(Model):
-    """Energy of one operation by dtype, in pJ, of one technology; always a model, never a measurement.
-
-    multiply_pj, add_pj: dtype -> pJ. A dtype that is not listed has no estimate.
-    """
-
-    name: str
-    version: int
-    source: str
-    multiply_pj: dict[str, float]
-    add_pj: dict[str, float]
-
-
-def energy_model() -> Energy:
-    """The table of `datasets/energy`."""
-    return read_model(shipped("energy") / "horowitz-2014.yaml", Energy)
-
-
-def energy_nj(operations: Operations, table: Energy) -> float | None:
-    """Modelled energy of one bin's products and their additions, in nJ; None where a dtype is not in the table."""
-    total = 0.0
-    for name, n in operations.precision.items():
-        dtype = name.removesuffix(ACCUMULATE)
-        if dtype not in table.add_pj:
-            return None
-        multiply = 0.0 if name.endswith(ACCUMULATE) else table.multiply_pj[dtype]
-        total += n * (multiply + table.add_pj[dtype])
-    return total / 1e3 if operations.precision else None
 
 
 def footprint_bytes(arrays: Mapping[str, np.ndarray]) -> int:

@@ -21,7 +21,7 @@ from harness.judge.count.torch_factors import Factors
 from harness.judge.count.torch_rules import refuse, rule_of
 
 _CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.FrameType)
-_INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).with_suffix("")))
+_INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 """How the files begin whose lines are no help in a message."""
 
 

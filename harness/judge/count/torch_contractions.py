@@ -52,16 +52,18 @@ def quantized_linear(mode: Any, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def convolution(mode: Any, func: Any, args: Any, kwargs: Any) -> Any:
-    """Each input element has as many products as there are non-zero weights in the windows that it lies in."""
+    """Each input element has as many products as there are non-zero weights in the windows that it lies in.
+
+    What is padded has none, neither effective nor dense.
+    """
     result = func(*args, **kwargs)
-    x, transposed = args[0], args[6]
+    x = args[0]
     left, right = mode.factors.of(x), mode.factors.of(args[1])
-    uses = _uses(right, x.shape[1:], result.shape[2:], args[3:9])
+    uses, dense = (_uses(right, x.shape[1:], result.shape[2:], args[3:9], zeros=zeros) for zeros in (False, True))
     elements = len(x) if left.full else count_along(left.mask.reshape(len(x), uses.size), 0)
-    positions = (x if transposed else result).shape[2:].numel()
     mode.tally.contraction(
         effective=int(np.sum(elements * uses)),
-        dense=len(x) * positions * args[1].numel(),
+        dense=len(x) * int(np.sum(dense)),
         accumulates=left.ternary or right.ternary,
         dtype=_wider(left, right),
     )
@@ -120,15 +122,17 @@ def _wider(left: Factor, right: Factor) -> str:
     return name(torch.promote_types(left.dtype, right.dtype))
 
 
-def _uses(weight: Factor, shape: Any, n_out: Any, geometry: Any) -> Any:
-    """Non-zero products per element of one sample: the convolution turned round and fed with ones.
+def _uses(weight: Factor, shape: Any, n_out: Any, geometry: Any, *, zeros: bool) -> Any:
+    """Products per element of one sample: the convolution turned round and fed with ones.
 
-    Output channels do the same to an input element, so their non-zero weights are summed first.
+    Output channels do the same to an input element, so their weights are summed first: the non-zero ones, or all with
+    `zeros`.
     """
-    key = (shape, *map(str, geometry))
+    zeros = zeros or weight.full
+    key = (shape, zeros, *map(str, geometry))
     if key not in weight.known:
         stride, padding, dilation, transposed, _, groups = geometry
-        counts = torch.from_numpy(weight.mask).double()
+        counts = torch.from_numpy(weight.mask | zeros).double()
         if transposed:
             counts, rest = counts.sum(1, keepdim=True), [0]
         else:
