@@ -111,9 +111,10 @@ class Kalman(Decoder):
         self._settled = np.abs(self._posterior - self.settled_).max() < 1e-6 * self.settled_.max()
 
     def cost(self, session: SessionInfo) -> Cost:
-        """Of a bin with the settled gain."""
+        """Of a bin with the settled gain; until then `np.linalg.solve` is at work, which nobody counts."""
         n_states, n_outputs = len(self.prior_), len(self.offset_)
-        return Cost(macs_per_bin=self.projection_.size + len(self.mean_) + n_states * (3 * n_states + n_outputs))
+        contractions = self.projection_.size + n_states * (3 * n_states + n_outputs)
+        return Cost(macs_per_bin=contractions, elementwise_per_bin=len(self.mean_))
 
 
 def _options(given: float | None, choices: tuple[float, ...]) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ import torch
 
 from baselines.features import History, in_bins
 from baselines.network import Corruption, CountsNetwork
-from harness import Bin, Cost, SessionInfo
+from harness import Bin, SessionInfo
 
 
 class HistoryNetwork(torch.nn.Module):
@@ -60,7 +60,3 @@ class Mlp(CountsNetwork):
             x = np.maximum(weight @ x + bias, 0)
         weight, bias = self._layers[-1]
         return (weight @ x + bias) * self.sd_ + self.offset_
-
-    def cost(self, session: SessionInfo) -> Cost:
-        matrices = sum(w.size for name, w in self.weights().items() if name.endswith("weight"))
-        return Cost(macs_per_bin=matrices + len(self.mean_) + len(self.sd_))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from baselines.network import Corruption, CountsNetwork
-from harness import Bin, Cost, SessionInfo
+from harness import Bin, SessionInfo
 
 
 class Cell(abc.ABC):
@@ -62,9 +62,3 @@ class Recurrent(CountsNetwork):
     def step(self, bin: Bin) -> np.ndarray:
         hidden = self._cell.advance(self._standard(bin[self.inputs[0]]))
         return (self._readout @ hidden + self._bias) * self.sd_ + self.offset_
-
-    def cost(self, session: SessionInfo) -> Cost:
-        """Products of the matrices, the gates' element-wise ones, and the scaling of inputs and outputs."""
-        weights = self.weights()
-        matrices = sum(w.size for name, w in weights.items() if "weight" in name)
-        return Cost(macs_per_bin=matrices + 3 * self.hidden + len(self.mean_) + len(self.sd_))

@@ -8,7 +8,7 @@ import numpy as np
 from baselines.choose import best, validation_r2
 from baselines.features import History, Standard, Transform, in_bins, scored_targets
 from baselines.ridge import Linear, Moments
-from harness import Bin, Cost, Decoder, Recording, SessionInfo
+from harness import Bin, Decoder, Recording, SessionInfo
 
 PENALTIES_PER_BIN = (0.1, 1e-4, 1e-2, 0.3, 1.0, 3.0, 10.0)
 
@@ -70,6 +70,3 @@ class Wiener(Decoder):
     def step(self, bin: Bin) -> np.ndarray:
         row = self._standard(bin[self.inputs[0]])
         return self.weights_ @ self._history.push(row) + self.intercept_
-
-    def cost(self, session: SessionInfo) -> Cost:
-        return Cost(macs_per_bin=self.weights_.size + len(self.mean_))

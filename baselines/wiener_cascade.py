@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from baselines.wiener import Wiener
-from harness import Bin, Cost, Recording, SessionInfo
+from harness import Bin, Recording
 
 
 @dataclass
@@ -50,7 +50,3 @@ class WienerCascade(Wiener):
         for coefficient in self.polynomial_.T[-2::-1]:
             answer = answer * x + coefficient
         return answer
-
-    def cost(self, session: SessionInfo) -> Cost:
-        n_outputs = len(self.polynomial_)
-        return Cost(macs_per_bin=super().cost(session).macs_per_bin + n_outputs * (self.degree + 1))

@@ -2,18 +2,20 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from harness.results.records import Record
+from leaderboard_app.details import show_details
 from leaderboard_app.grids import show_ranked, show_unranked
 from leaderboard_app.plots import score_latency
 from leaderboard_app.reading import BadFile, Fingerprint, Reading, fingerprint, read_store
 from leaderboard_app.runs import Board, newest
 from leaderboard_app.table import ranking
+from leaderboard_app.tracks import EVERYBODY, first_choice, tracks_of
 from leaderboard_app.wording import as_csv, plain
 
 HOW_TO_START = "harness eval --suite primate-reaching"
@@ -37,7 +39,7 @@ def show_page(root: Path) -> None:
     st.set_page_config(page_title="Neural decoder leaderboard", page_icon="📈", layout="wide")
     st.title("Neural decoder leaderboard", anchor=False)
     st.markdown(
-        "Every decoder ran in a separate process that was sent one bin of neural activity at a time, "
+        "Every decoder ran in a separate process; a causal one was sent one bin of neural activity at a time, "
         "while the judge kept the clock and the labels."
     )
     reading = cached_reading(root, fingerprint(root))
@@ -45,8 +47,13 @@ def show_page(root: Path) -> None:
     if not reading.records:
         show_empty(root)
         return
-    board = choose_board(reading.records)
-    show_board(board, [r for r in reading.records if Board.of(r) == board])
+    left, right = st.columns([3, 1])
+    with left:
+        board = choose_board(reading.records)
+    records = [r for r in reading.records if Board.of(r) == board]
+    with right:
+        track = choose_track(records)
+    show_board(board, track, records)
 
 
 def show_empty(root: Path) -> None:
@@ -72,23 +79,43 @@ def show_bad_files(bad_files: Sequence[BadFile]) -> None:
 
 
 def choose_board(records: Sequence[Record]) -> Board:
-    """The board that the address names, or the newest record's, or the one that is picked."""
+    """The board that the address names or that is picked, or the newest record's."""
     boards = {b.key: b for b in sorted({Board.of(r) for r in records})}
-    latest = Board.of(newest(records)).key
-    wanted = st.query_params.get("board", latest)
-    if wanted not in boards:
-        st.info(f"The link asks for {plain(wanted)}, which is not in this store.", icon=":material/link_off:")
-        wanted = latest
-    keys = list(boards)
-    chosen = st.selectbox("Suite, tier and profile", keys, keys.index(wanted), format_func=lambda k: boards[k].title)
-    st.query_params["board"] = chosen
-    return boards[chosen]
+    titles = {key: board.title for key, board in boards.items()}
+    return boards[choose("board", "Suite, tier and profile", titles, Board.of(newest(records)).key)]
 
 
-def show_board(board: Board, records: Sequence[Record]) -> None:
+def choose_track(records: Sequence[Record]) -> str:
+    """The track whose rules decide who is ranked."""
+    titles = {name: f"{name}@{version}" for name, version in tracks_of(records).items()} or {EVERYBODY: EVERYBODY}
+    return choose("track", "Track", titles, first_choice(titles))
+
+
+def choose(name: str, label: str, titles: Mapping[str, str], otherwise: str) -> str:
+    """What the address says under `name`; picking another changes the address, which alone is remembered."""
+    wanted = st.query_params.get(name, otherwise)
+    if wanted not in titles:
+        st.info(
+            f"The link asks for {plain(wanted)}, which is not here; this is {plain(otherwise)}.",
+            icon=":material/link_off:",
+        )
+        wanted = otherwise
+    st.query_params[name] = st.session_state[name] = wanted
+    st.selectbox(
+        label, list(titles), format_func=lambda key: titles.get(key, key), key=name, on_change=remember, args=(name,)
+    )
+    return wanted
+
+
+def remember(name: str) -> None:
+    """Write into the address what was picked."""
+    st.query_params[name] = st.session_state[name]
+
+
+def show_board(board: Board, track: str, records: Sequence[Record]) -> None:
     """Notice, plot and tables of one ranking."""
     latest = newest(records)
-    table = ranking(records)
+    table = ranking(records, track)
     if board.simulated:
         st.warning(
             "**Simulated recordings.** They come from a generator with a known best score. They test decoders and "
@@ -99,13 +126,14 @@ def show_board(board: Board, records: Sequence[Record]) -> None:
         f"Ranked decoders: {(table['kind'] == 'ranked').sum()} · sessions: {len(latest.sessions)} · "
         f"bins: {latest.bin_s * 1000:g} ms · newest run: {plain(latest.started_utc[:16].replace('T', ' '))} UTC"
     )
-    show_ranked(table[table["kind"] != "unranked"], latest.metric)
-    name = f"leaderboard-{board.key.replace('/', '-')}.csv"
+    show_ranked(table, latest.metric, track)
+    name = f"leaderboard-{board.key.replace('/', '-')}-{track}.csv"
     st.download_button("Download CSV", as_csv(table), name, "text/csv", icon=":material/download:")
     if table.query("kind == 'ranked'")["p99_ms"].gt(0).any():
         st.subheader("Score against latency", anchor=False)
         st.altair_chart(score_latency(table, metric=latest.metric, bin_s=latest.bin_s))
-    show_unranked(table[table["kind"] == "unranked"])
+    show_unranked(table, latest.metric)
+    show_details(table)
 
 
 if __name__ == "__main__":

@@ -2,55 +2,78 @@
 
 import pandas as pd
 import streamlit as st
+from pandas.io.formats.style import Styler
 
-from leaderboard_app.wording import interval, metric_name
+from leaderboard_app.tracks import EVERYBODY
+from leaderboard_app.wording import interval, metric_name, plain, short
 
 ROW_PX, EDGE_PX = 35, 3
-SHOWN = ("rank", "decoder", "score", "interval", "p50_ms", "p99_ms", "misses_percent", "seeds", "seed_sd", "parameters")
-SHOWN += ("artifact_kib", "fit_s", "sessions", "isolation", "status")
+SHOWN = ("rank", "decoder", "score", "interval", "seed_sd", "p50_ms", "p99_ms", "paced_p99_ms", "misses_percent")
+SHOWN += ("parameters", "artifact_kib", "operations_per_s", "notes", "tracks")
+UNRANKED = ("decoder", "reason", "score", "tracks", "notes", "sessions", "started_utc")
+IF_ANY = ("paced_p99_ms", "operations_per_s", "seed_sd", "notes", "tracks", "score")
+"""Columns that are left out where they would be empty."""
 
 
-def show_ranked(table: pd.DataFrame, metric: str) -> None:
+def show_ranked(table: pd.DataFrame, metric: str, track: str) -> None:
     """Best first, with the reference and floor rows at their place on grey."""
     if not table["kind"].eq("ranked").any():
-        st.info("No decoder here has finished on all its sessions and seeds yet.", icon=":material/hourglass_empty:")
+        st.info(_nobody(table, track), icon=":material/hourglass_empty:")
         return
+    table = table[table["kind"] != "unranked"]
     shown = _shown(table)
     bounds = table["kind"].isin(["reference", "floor"])
     styled = shown.style.apply(lambda row: [_look(bounds[row.name])] * len(row), axis=1)
     st.dataframe(
-        styled,
+        _worded(styled, table),
         hide_index=True,
         height=ROW_PX * (len(shown) + 1) + EDGE_PX,
-        column_order=[c for c in SHOWN if c in shown],
+        column_order=_filled(shown, SHOWN),
         column_config=_columns(metric),
         placeholder="-",
         alt="Ranked decoders with scores, latency and cost",
     )
-    st.caption(
-        "Grey rows: what a read-out of the true latents reaches (reference, known for simulated recordings only) and "
-        "what a decoder without any neural information reaches (floor). With several seeds, score and interval ends "
-        "are means over seeds. Latency is the round trip of one bin by the judge's clock."
-    )
+    st.caption(_legend(table))
 
 
-def show_unranked(table: pd.DataFrame) -> None:
+def show_unranked(table: pd.DataFrame, metric: str) -> None:
     """Decoders without a rank, each with its reason."""
+    table = table[table["kind"] == "unranked"]
     if table.empty:
         return
     st.subheader("Not ranked", anchor=False)
+    shown = _shown(table)
+    text = st.column_config.TextColumn
+    wide = {"reason": text("Reason", width=400), "notes": text("Notes", width=105, help=NOTES_HELP)}
     st.dataframe(
-        table[["decoder", "status", "reason", "sessions", "isolation", "started_utc"]],
+        shown,
         hide_index=True,
-        column_config={
-            "decoder": st.column_config.TextColumn("Decoder", pinned=True),
-            "status": st.column_config.TextColumn("Status"),
-            "reason": st.column_config.TextColumn("Reason", width="large"),
-            "sessions": st.column_config.TextColumn("Sessions", width="small", help=SESSIONS_HELP),
-            "isolation": st.column_config.TextColumn("Isolation", width="small"),
-            "started_utc": st.column_config.TextColumn("Started, UTC"),
-        },
+        column_order=_filled(shown, UNRANKED),
+        column_config=_columns(metric) | wide,
+        placeholder="-",
         alt="Decoders without a rank and the reason",
+    )
+
+
+def _nobody(table: pd.DataFrame, track: str) -> str:
+    """What to say where no row has a rank."""
+    if track == EVERYBODY or table.query("status == 'ok'")["score"].isna().all():
+        return "No decoder here has finished on all its sessions and seeds yet."
+    return (
+        f"No decoder here is in the track {plain(track)}; the reasons are below. The track {EVERYBODY} ranks all "
+        "decoders that have finished on all their sessions and seeds."
+    )
+
+
+def _legend(table: pd.DataFrame) -> str:
+    """What a reader of the ranked rows has to know."""
+    noisy = " Noisy rows: the machine was busy with something else; do not compare their latencies."
+    return (
+        "Grey rows: what a read-out of the true latents reaches (reference, known for simulated recordings only) and "
+        "what a decoder without any neural information reaches (floor). With several seeds, numbers are means over "
+        "seeds. p50 and p99 are round trips of one bin by the judge's clock with bins sent one after the other; paced: "
+        "with bins sent at their real times. An empty number was not measured."
+        f"{noisy if table['noisy'].any() else ''}"
     )
 
 
@@ -58,21 +81,49 @@ def _look(bound: bool) -> str:
     return "background-color: rgba(125, 133, 144, 0.14)" if bound else ""
 
 
+def _worded(styled: Styler, table: pd.DataFrame) -> Styler:
+    """Cells that show a word or a number more than they are sorted by: declared operations, the number of seeds."""
+    for how, rows in table.groupby("operations"):
+        mark = " declared" if how == "declared" else ""
+        styled = styled.format(lambda n, mark=mark: f"{short(n)}{mark}", subset=(rows.index, ["operations_per_s"]))
+    for n_seeds, rows in table.groupby("n_seeds"):
+        styled = styled.format(lambda sd, n=n_seeds: f"{sd:.3f} ({n:.0f})", subset=(rows.index, ["seed_sd"]))
+    return styled
+
+
+def _filled(shown: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
+    """The names of columns to show, without those of which no row has anything."""
+    empty = {name for name in IF_ANY if shown[name].isna().all() or shown[name].eq("").all()}
+    return [name for name in names if name not in empty]
+
+
+def _notes(row: pd.Series) -> str:
+    """What sets a row apart from a quiet run in a sandbox."""
+    failed = "" if row["status"] == "ok" else row["status"]
+    return ", ".join(filter(None, [failed, "noisy" if row["noisy"] else "", _open(row["isolation"])]))
+
+
+def _open(isolation: str) -> str:
+    return "no sandbox" if "process" in isolation else ""
+
+
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns that people read; columns that say the same for all or nothing are left out."""
-    shown = table.assign(
+    """The columns that people read, in the units that they read."""
+    return table.assign(
         interval=[interval(a, b) for a, b in zip(table["low"], table["high"], strict=True)],
         misses_percent=table["deadline_miss_rate"] * 100,
         artifact_kib=table["artifact_bytes"] / 1024,
-        status=table["status"].where(~table["noisy"].astype(bool), table["status"] + ", noisy"),
+        notes=[_notes(row) for _, row in table.iterrows()],
         score=table["score"].where(table["score"].abs() >= 0.005, table["score"].abs()),  # no "-0.00"
-        seeds=table["n_seeds"].astype("Int64"),
-    )
-    return shown[[c for c in SHOWN if c != "seed_sd" or shown["seed_sd"].notna().any()]]
+    )[[*dict.fromkeys(SHOWN + UNRANKED)]]
 
 
-SESSIONS_HELP = "Sessions finished, over all seeds."
-NOISY_HELP = "noisy: the machine was busy with something else; do not compare these latencies."
+NOTES_HELP = "noisy: the machine was busy. no sandbox: a separate process, but with network and files in reach."
+MISSED_HELP = "Bins answered after their length: with bins sent at their real times, where that was done."
+OPERATIONS_HELP = (
+    "Effective operations a second: products without a zero, gates included; declared: the decoder says so, nobody "
+    "counted. Empty: unknown, and why is below, under latency and cost in detail."
+)
 
 
 def _columns(metric: str) -> dict[str, object]:
@@ -81,16 +132,17 @@ def _columns(metric: str) -> dict[str, object]:
         "rank": num("#", width=35, pinned=True),
         "decoder": text("Decoder", width=165, pinned=True),
         "score": num(metric_name(metric), format="%.2f", width=60, help="Mean over sessions and seeds."),
-        "interval": text("95 % interval", width=110),
-        "p50_ms": num("p50 ms", format="%.3f", width=65, help="Median latency of one bin."),
-        "p99_ms": num("p99 ms", format="%.3f", width=65, help="99 of 100 bins were answered faster."),
-        "misses_percent": num("Missed", format="%.2f %%", width=65, help="Bins answered after their length."),
-        "seeds": num("Seeds", width=50),
-        "seed_sd": num("Seed sd", format="%.3f", width=60, help="Standard deviation of the score over seeds."),
-        "parameters": num("Parameters", format="localized", width=90),
+        "interval": text("95 % interval", width=100),
+        "seed_sd": num("Seed sd", width=75, help="Standard deviation of the score over seeds, and their number."),
+        "p50_ms": num("p50 ms", format="%.3f", width=60, help="Median latency of one bin."),
+        "p99_ms": num("p99 ms", format="%.3f", width=60, help="99 of 100 bins were answered faster."),
+        "paced_p99_ms": num("Paced p99", format="%.3f", width=75, help="p99 in ms, bins sent at their real times."),
+        "misses_percent": num("Missed", format="%.2f %%", width=60, help=MISSED_HELP),
+        "parameters": num("Parameters", format="localized", width=85),
         "artifact_kib": num("Artefact", format="%.1f KiB", width=85, help="All that was learned, as stored."),
-        "fit_s": num("Fit", format="%.1f s", width=70, help="Time of one fit run over all sessions."),
-        "sessions": text("Sessions", width=65, help=SESSIONS_HELP),
-        "isolation": text("Isolation", width=75, help="sandbox: no network, no data folder, no home."),
-        "status": text("Status", width=70, help=NOISY_HELP),
+        "operations_per_s": num("Operations/s", width=100, help=OPERATIONS_HELP),
+        "tracks": text("Tracks", width=200, help="Tracks whose rules all seeds kept."),
+        "notes": text("Notes", width=70, help=NOTES_HELP),
+        "sessions": text("Sessions", width=65, help="Sessions finished, over all seeds."),
+        "started_utc": text("Started, UTC", width=145),
     }

@@ -1,8 +1,8 @@
 """From records to the table of a leaderboard: pure functions, unrounded numbers, no Streamlit.
 
 A row is one decoder identity: name, version, hyper-parameters (the seed apart) and source. Its numbers are means
-over its seeds; of two runs with one seed the later counts. A row is ranked if all its seeds finished, it is causal,
-and its recordings are those that most rows of the table were run on.
+over its seeds; of two runs with one seed the later counts. A row is ranked if all its seeds finished and kept the
+rules of the chosen track, and its recordings are those that most rows of the table were run on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,32 +13,36 @@ import pandas as pd
 
 from harness.results.records import Record
 from harness.score.metrics import metric
+from leaderboard_app import measured
+from leaderboard_app.measured import mean
 from leaderboard_app.runs import Data, Run, newest, runs_of, shared_data
+from leaderboard_app.tracks import DEFAULT, qualified, tracks_of, why_not
 
-TEXT = ("kind", "decoder", "sessions", "isolation", "status", "reason", "started_utc")
-NUMBERS = (
-    *("score", "low", "high", "seed_sd", "p50_ms", "p99_ms", "deadline_miss_rate"),
-    *("parameters", "artifact_bytes", "fit_s", "n_seeds", "n_bins"),
-)
+TEXT = ("kind", "decoder", "tracks", "sessions", "isolation", "status", "reason", "started_utc", *measured.TEXT)
+NUMBERS = ("score", "low", "high", "seed_sd", "n_seeds", *measured.NUMBERS)
 COLUMNS = ("rank", *TEXT, *NUMBERS, "noisy")
 
 
-def ranking(records: Sequence[Record]) -> pd.DataFrame:
+def ranking(records: Sequence[Record], track: str = DEFAULT) -> pd.DataFrame:
     """Rank the decoders of one board.
 
     Args:
         records: Records of one `Board`; may be none.
+        track: Name of the track that decides who is ranked; its newest version among the records counts.
 
     Returns:
         One row per decoder, best first, references and floors between them at their score, unranked rows last.
-        `kind` is ranked | unranked | reference | floor; the units are in the columns' names, and `reason` says why
-        a row is unranked.
+        `kind` is ranked | unranked | reference | floor; the units are in the columns' names, `reason` says why a row
+        is unranked, and `tracks` names those that all its seeds are in.
     """
     runs = runs_of(records)
     data = shared_data(runs)
-    rows = [_row(run, data) for run in runs]
+    versions = tracks_of(records)
+    rows = [_row(run, _unranked_because(run, data, (track, versions.get(track, 1))), versions) for run in runs]
     rows += _bounds([r for run in runs if run.data == data for r in run.records if r.status == "ok"])
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, float))
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(
+        dict.fromkeys(NUMBERS, float) | dict.fromkeys(TEXT, object)
+    )
     table = table.fillna(dict.fromkeys(TEXT, "") | {"noisy": False})
     table["unranked"] = table["kind"] == "unranked"
     ascending = [True, not _higher_is_better(records), True]
@@ -52,32 +56,32 @@ def _higher_is_better(records: Sequence[Record]) -> bool:
     return not records or metric(records[0].metric).higher_is_better
 
 
-def _unranked_because(run: Run, data: Data) -> str:
+def _unranked_because(run: Run, data: Data, track: tuple[str, int]) -> str:
     """Why a row has no rank; empty if it has one."""
     for record in run.records:
-        causal = record.tracks.get("causal")
         if record.status != "ok":
             return f"seed {record.seed}: {record.error or record.status}"
         if record.metric not in record.scores:
             return f"seed {record.seed}: the record has no {record.metric}"
-        if causal is not None and not causal.ok:
-            return f"not causal: {causal.why or 'no reason given'}"
+    for record in run.records:
+        if why := why_not(record, *track):
+            return why if len(run.records) == 1 else f"seed {record.seed}: {why}"
     if run.data != data:
         return "ran on other recordings than the rest of this table; run it again"
     return ""
 
 
-def _row(run: Run, data: Data) -> dict[str, Any]:
-    reason = _unranked_because(run, data)
+def _row(run: Run, reason: str, versions: dict[str, int]) -> dict[str, Any]:
     statuses = [r.status for r in run.records if r.status != "ok"]
     scored = [r.scores[r.metric] for r in run.records if r.metric in r.scores]
     sessions = [s for r in run.records for s in r.sessions]
     return {
         "kind": "unranked" if reason else "ranked",
         "decoder": run.label,
-        "score": _mean(s.value for s in scored),
-        "low": _mean(s.low for s in scored),
-        "high": _mean(s.high for s in scored),
+        "tracks": ", ".join(qualified(run.records, versions)),
+        "score": mean(s.value for s in scored),
+        "low": mean(s.low for s in scored),
+        "high": mean(s.high for s in scored),
         "n_seeds": len(run.records),
         "seed_sd": stdev(s.value for s in scored) if len(scored) > 1 else None,
         "sessions": f"{sum(s.status == 'ok' for s in sessions)}/{len(sessions)}",
@@ -86,27 +90,8 @@ def _row(run: Run, data: Data) -> dict[str, Any]:
         "reason": reason,
         "noisy": any(r.profile.noisy for r in run.records),
         "started_utc": newest(run.records).started_utc,
-        **_latency_and_cost(run.records),
+        **measured.measured(run.records),
     }
-
-
-def _latency_and_cost(records: Sequence[Record]) -> dict[str, float | None]:
-    timed = [r.latency_ms for r in records if r.latency_ms is not None]
-    built = [r.cost for r in records if r.status == "ok"]
-    return {
-        "p50_ms": _mean(t.p50 for t in timed),
-        "p99_ms": _mean(t.p99 for t in timed),
-        "deadline_miss_rate": _mean(t.deadline_miss_rate for t in timed),
-        "n_bins": sum(t.n for t in timed),
-        "parameters": _mean(c.parameters for c in built),
-        "artifact_bytes": _mean(c.artifact_bytes for c in built),
-        "fit_s": _mean(c.fit_s for c in built),
-    }
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    found = [value for value in values if value is not None]
-    return fmean(found) if found else None
 
 
 def _bounds(records: Sequence[Record]) -> list[dict[str, Any]]:

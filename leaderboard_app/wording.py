@@ -27,6 +27,14 @@ def number(value: float, digits: int = 2) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
+def short(value: float) -> str:
+    """Three digits and a thousand's prefix, as in 12.3 M."""
+    for size, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= 0.9995 * size:
+            return f"{value / size:.3g}{prefix}"
+    return f"{value:.3g}"
+
+
 def interval(low: float, high: float) -> str:
     """A 95 % interval with two decimals; empty where there is none."""
     return "" if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"

@@ -15,6 +15,7 @@ from harness.results.records import (
     Record,
     Score,
     SessionResult,
+    TrackVerdict,
     Verdict,
     sealed,
 )
@@ -94,6 +95,45 @@ def make_record(name: str = "example-filter", score: float = 0.7, **changes: Any
     return sealed(Record(**(content | changes)))
 
 
+def make_verdicts(**why: str) -> dict[str, TrackVerdict]:
+    """A verdict on each shipped track: not qualified where `why` says so, e.g. `realtime="p99_bins is 2"`."""
+    names = ("causal", "implant", "offline", "realtime")
+    return {name: TrackVerdict(ok=name not in why, why=why.get(name, ""), version=1) for name in names}
+
+
+def make_judged(name: str = "example-filter", score: float = 0.7, *, p50_ms: float = 0.05, **changes: Any) -> Record:
+    """A record with all that a run holds today: paced pass, counted operations, delays, a verdict on each track."""
+    fast = make_latency(p50_ms).model_copy(
+        update={"p95": 1.6 * p50_ms, "jitter": 0.1 * p50_ms, "spread": {"p99": (2.1 * p50_ms, 2.5 * p50_ms)}}
+    )
+    paced_ms = {"p50": 1.5 * fast.p50, "p99": 1.5 * fast.p99}
+    cost = Cost(
+        fit_s=1.6,
+        parameters=1922,
+        artifact_bytes=8192,
+        footprint_bytes=7688,
+        operations="counted",
+        macs_per_s=90_000.0,
+        acs_per_s=5_000.0,
+        dense_per_s=96_000.0,
+        elementwise_per_s=1_000.0,
+        effective_per_bin=1_920.0,
+        connection_sparsity=0.0,
+        state_bytes=7680,
+        memory_floor_ms=0.001,
+        energy_nj_per_bin=8.8,
+        energy_model="horowitz-2014@1",
+    )
+    content: dict[str, Any] = {
+        "latency_ms": fast,
+        "paced_latency_ms": fast.model_copy(update=paced_ms),
+        "delays_ms": {"bin": 20.0, "compute": paced_ms["p99"], "total": 20.0 + paced_ms["p99"]},
+        "cost": cost,
+        "tracks": make_verdicts(),
+    }
+    return make_record(name, score, **(content | changes))
+
+
 def make_failure(name: str = "example-broken", error: str = "step returned NaN", **changes: Any) -> Record:
     """A record of a decoder whose output was invalid on its second session."""
     failed = make_session("made-up-2", 0.0, status="invalid-output", error=error, scores={}, latency_ms=None)
@@ -126,6 +166,41 @@ def make_field(seed: int = 0) -> list[Record]:
             changes = {"seed": decoder_seed, "scores": values, "latency_ms": timing, "cost": cost}
             records.append(make_record(f"example-{name}", value, **changes))
     return records
+
+
+def make_judged_field() -> list[Record]:
+    """Rows that differ in track, operations and disturbance, from a small linear one to one without a causal step."""
+    small = make_judged().cost
+    large = {"parameters": 4_900_000, "artifact_bytes": 19_600_000, "effective_per_bin": 9_800_000.0}
+    too_large = "artifact_bytes is 1.96e+07; 131072 is allowed"
+    slow = {"realtime": "p99_bins is 1.53; 1 is allowed", "implant": "p99_bins is 1.53; 1 is allowed"}
+    aside = dict.fromkeys(("causal", "realtime", "implant"), "the decoder has no causal step")
+    unseen = {"operations": "unknown", "operations_why": "scipy.linalg.solve works out of sight"}
+    none = {"effective_per_bin": None, "macs_per_s": None, "acs_per_s": None, "dense_per_s": None}
+    gone = {"implant": "synaptic_operations_per_s was not measured"}
+    busy = Profile(name="cpu-1@1", calibration={}, noisy=True, noisy_why="the reference kernel took 1.4 times as long")
+    declared = small.model_copy(update={"operations": "declared", "effective_per_bin": 2_400.0})
+    wide = make_verdicts(implant=too_large)
+    return [
+        make_judged("example-linear", 0.61),
+        make_judged("example-declared", 0.64, cost=declared, p50_ms=0.08),
+        make_judged("example-solver", 0.66, cost=small.model_copy(update=unseen | none), tracks=make_verdicts(**gone)),
+        make_judged(
+            "example-student", 0.76, cost=small.model_copy(update=large), p50_ms=2.0, tracks=wide, profile=busy
+        ),
+        make_judged(
+            "example-teacher", 0.79, cost=small.model_copy(update=large), p50_ms=9.3, tracks=make_verdicts(**slow)
+        ),
+        make_judged(
+            "example-smoother",
+            0.81,
+            latency_ms=None,
+            paced_latency_ms=None,
+            delays_ms={},
+            tracks=make_verdicts(**aside),
+        ),
+        make_failure(tracks=make_verdicts(**dict.fromkeys(make_verdicts(), "status invalid-output"))),
+    ]
 
 
 def write_store(root: Path, records: Sequence[Record]) -> Path:

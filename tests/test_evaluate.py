@@ -22,7 +22,7 @@ from harness.results.cells import npz_to_arrays
 from harness.results.records import document_id, sha256
 from harness.results.store import Store, read_record
 from harness.work import Plan
-from tests.tiny import Quiet, quick_profile, write_tiny_suite
+from tests.tiny import Quiet, quick_profile, write_quick_profile, write_tiny_suite
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
 
@@ -32,6 +32,7 @@ def data(tmp_path_factory):
     """The environment in which commands find the tiny suite's sessions, written once."""
     folder = tmp_path_factory.mktemp("tiny")
     suite = load_suite(str(write_tiny_suite(folder)))
+    write_quick_profile(folder)
     return suite, locate(suite.in_tier("simulated"), Cache(folder / "data")), folder
 
 
@@ -49,7 +50,8 @@ def records(plan):
 
 
 def harness(*arguments: object, data: tuple) -> subprocess.Popen:
-    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+    profile = ("--profile", data[2] / "quick.yaml") if arguments[0] == "eval" else ()
+    command = [sys.executable, "-m", "harness", *map(str, (*arguments, *profile))]
     environment = {**os.environ, "NEURAL_DECODER_DATA": str(data[2] / "data")}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
 

@@ -123,7 +123,7 @@ def _reasons(by_decoder: Mapping[str, Sequence[Record]]) -> Iterator[str]:
 
 
 def _not(track: str) -> str:
-    return "not counted" if track == "operations" else f"not in {track}"
+    return "operations not counted" if track == "operations" else f"not in {track}"
 
 
 def _bounds(records: Sequence[Record]) -> dict[str, dict[str, float]]:

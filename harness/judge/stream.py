@@ -45,7 +45,6 @@ def stream(
     clock, width, size = time.perf_counter_ns, 4 * n_outputs, wire.HEADER + 4 * n_outputs
     limits = worker.limits
     deadline_ns = clock() + int(limits.stream_seconds * 1e9)
-    gc.collect()
     gc.disable()
     try:
         for k in range(n_bins):
