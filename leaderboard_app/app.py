@@ -132,7 +132,7 @@ def show_board(board: Board, track: str, records: Sequence[Record]) -> None:
     if table.query("kind == 'ranked'")["p99_ms"].gt(0).any():
         st.subheader("Score against latency", anchor=False)
         st.altair_chart(score_latency(table, metric=latest.metric, bin_s=latest.bin_s))
-    show_unranked(table, latest.metric)
+    show_unranked(table, latest.metric, track)
     show_details(table)
 
 

@@ -9,9 +9,9 @@ from leaderboard_app.wording import interval, metric_name, plain, short
 
 ROW_PX, EDGE_PX = 35, 3
 SHOWN = ("rank", "decoder", "score", "interval", "seed_sd", "p50_ms", "p99_ms", "paced_p99_ms", "misses_percent")
-SHOWN += ("parameters", "artifact_kib", "operations_per_s", "notes", "tracks")
-UNRANKED = ("decoder", "reason", "score", "tracks", "notes", "sessions", "started_utc")
-IF_ANY = ("paced_p99_ms", "operations_per_s", "seed_sd", "notes", "tracks", "score")
+SHOWN += ("parameters", "artifact_kib", "operations_per_s", "notes", "also_in")
+UNRANKED = ("decoder", "reason", "score", "also_in", "notes", "sessions", "started_utc")
+IF_ANY = ("paced_p99_ms", "operations_per_s", "seed_sd", "notes", "also_in", "score")
 """Columns that are left out where they would be empty."""
 
 
@@ -21,11 +21,11 @@ def show_ranked(table: pd.DataFrame, metric: str, track: str) -> None:
         st.info(_nobody(table, track), icon=":material/hourglass_empty:")
         return
     table = table[table["kind"] != "unranked"]
-    shown = _shown(table)
+    shown = _shown(table, track)
     bounds = table["kind"].isin(["reference", "floor"])
     styled = shown.style.apply(lambda row: [_look(bounds[row.name])] * len(row), axis=1)
     st.dataframe(
-        _worded(styled, table),
+        worded(styled, table),
         hide_index=True,
         height=ROW_PX * (len(shown) + 1) + EDGE_PX,
         column_order=_filled(shown, SHOWN),
@@ -36,15 +36,15 @@ def show_ranked(table: pd.DataFrame, metric: str, track: str) -> None:
     st.caption(_legend(table))
 
 
-def show_unranked(table: pd.DataFrame, metric: str) -> None:
+def show_unranked(table: pd.DataFrame, metric: str, track: str) -> None:
     """Decoders without a rank, each with its reason."""
     table = table[table["kind"] == "unranked"]
     if table.empty:
         return
     st.subheader("Not ranked", anchor=False)
-    shown = _shown(table)
+    shown = _shown(table, track)
     text = st.column_config.TextColumn
-    wide = {"reason": text("Reason", width=400), "notes": text("Notes", width=105, help=NOTES_HELP)}
+    wide = {"reason": text("Reason", width=370), "notes": text("Notes", width=105, help=NOTES_HELP)}
     st.dataframe(
         shown,
         hide_index=True,
@@ -53,6 +53,8 @@ def show_unranked(table: pd.DataFrame, metric: str) -> None:
         placeholder="-",
         alt="Decoders without a rank and the reason",
     )
+    if table["reason"].str.contains("p99_bins").any():
+        st.caption("p99_bins: p99 with bins sent at their real times, in lengths of a bin.")
 
 
 def _nobody(table: pd.DataFrame, track: str) -> str:
@@ -81,7 +83,7 @@ def _look(bound: bool) -> str:
     return "background-color: rgba(125, 133, 144, 0.14)" if bound else ""
 
 
-def _worded(styled: Styler, table: pd.DataFrame) -> Styler:
+def worded(styled: Styler, table: pd.DataFrame) -> Styler:
     """Cells that show a word or a number more than they are sorted by: declared operations, the number of seeds."""
     for how, rows in table.groupby("operations"):
         mark = " declared" if how == "declared" else ""
@@ -107,12 +109,13 @@ def _open(isolation: str) -> str:
     return "no sandbox" if "process" in isolation else ""
 
 
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
+def _shown(table: pd.DataFrame, track: str) -> pd.DataFrame:
     """The columns that people read, in the units that they read."""
     return table.assign(
         interval=[interval(a, b) for a, b in zip(table["low"], table["high"], strict=True)],
         misses_percent=table["deadline_miss_rate"] * 100,
         artifact_kib=table["artifact_bytes"] / 1024,
+        also_in=[", ".join(name for name in names.split(", ") if name != track) for names in table["tracks"]],
         notes=[_notes(row) for _, row in table.iterrows()],
         score=table["score"].where(table["score"].abs() >= 0.005, table["score"].abs()),  # no "-0.00"
     )[[*dict.fromkeys(SHOWN + UNRANKED)]]
@@ -141,7 +144,7 @@ def _columns(metric: str) -> dict[str, object]:
         "parameters": num("Parameters", format="localized", width=85),
         "artifact_kib": num("Artefact", format="%.1f KiB", width=85, help="All that was learned, as stored."),
         "operations_per_s": num("Operations/s", width=100, help=OPERATIONS_HELP),
-        "tracks": text("Tracks", width=200, help="Tracks whose rules all seeds kept."),
+        "also_in": text("Also in", width=155, help="Other tracks whose rules all seeds kept."),
         "notes": text("Notes", width=70, help=NOTES_HELP),
         "sessions": text("Sessions", width=65, help="Sessions finished, over all seeds."),
         "started_utc": text("Started, UTC", width=145),

@@ -78,9 +78,12 @@ def runs_of(records: Sequence[Record]) -> list[Run]:
 
 def _labels(decoders: dict[str, DecoderIdentity]) -> dict[str, str]:
     """Name each identity, adding what tells it from others of the same name."""
+    by_name: dict[str, list[DecoderIdentity]] = defaultdict(list)
+    for decoder in decoders.values():
+        by_name[decoder.name].append(decoder)
     labels = {}
     for identity, decoder in decoders.items():
-        twins = [d for d in decoders.values() if d.name == decoder.name]
+        twins = by_name[decoder.name]
         parts = [
             f"{name}={value}"
             for name, value in sorted(_parameters(decoder).items())

@@ -186,7 +186,7 @@ def make_judged_field() -> list[Record]:
         make_judged("example-declared", 0.64, cost=declared, p50_ms=0.08),
         make_judged("example-solver", 0.66, cost=small.model_copy(update=unseen | none), tracks=make_verdicts(**gone)),
         make_judged(
-            "example-student", 0.76, cost=small.model_copy(update=large), p50_ms=2.0, tracks=wide, profile=busy
+            "example-student", 0.76, cost=small.model_copy(update=large), p50_ms=0.9, tracks=wide, profile=busy
         ),
         make_judged(
             "example-teacher", 0.79, cost=small.model_copy(update=large), p50_ms=9.3, tracks=make_verdicts(**slow)

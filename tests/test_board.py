@@ -15,11 +15,24 @@ import pytest
 
 from harness.errors import UsageError
 from harness.results.records import Profile, Score
+from leaderboard_app.grids import worded
 from leaderboard_app.plots import COLOURS, score_latency
 from leaderboard_app.runs import Board
 from leaderboard_app.table import ranking
-from leaderboard_app.wording import as_csv, interval, plain
-from tests.records_factory import make_decoder, make_failure, make_field, make_record, make_session, write_store
+from leaderboard_app.tracks import tracks_of
+from leaderboard_app.wording import as_csv, interval, plain, short
+from tests.records_factory import (
+    make_decoder,
+    make_failure,
+    make_field,
+    make_judged,
+    make_judged_field,
+    make_latency,
+    make_record,
+    make_session,
+    make_verdicts,
+    write_store,
+)
 
 APP = Path(__file__).parent.parent / "leaderboard_app" / "app.py"
 CHROMIUM = Path("/usr/bin/chromium")
@@ -74,6 +87,82 @@ def test_a_decoder_that_is_not_causal_is_not_ranked_and_says_why():
     assert table["reason"].iloc[-1] == "not causal: looked ahead by 3 bins"
 
 
+@pytest.mark.parametrize(
+    "track, outside",
+    [
+        ("offline", {"broken"}),
+        ("causal", {"broken", "smoother"}),
+        ("realtime", {"broken", "smoother", "teacher"}),
+        ("implant", {"broken", "smoother", "teacher", "student", "solver"}),
+    ],
+)
+def test_the_chosen_track_decides_who_is_ranked(track, outside):
+    table = ranking(make_judged_field(), track)
+    assert set(table[table["kind"] == "unranked"]["decoder"]) == {f"example-{name}" for name in outside}
+    assert sorted(ranked(table)["rank"]) == list(range(1, 8 - len(outside)))
+
+
+def test_a_decoder_over_a_budget_says_the_number_that_broke_it():
+    reasons = ranking(make_judged_field(), "implant").set_index("decoder")["reason"]
+    assert reasons["example-teacher"] == "not implant: p99_bins is 1.53; 1 is allowed"
+    assert reasons["example-student"] == "not implant: artifact_bytes is 1.96e+07; 131072 is allowed"
+
+
+def test_a_row_is_in_a_track_only_if_all_its_seeds_are():
+    slow = make_verdicts(realtime="p99_bins is 2; 1 is allowed")
+    table = ranking([make_judged(seed=1), make_judged(seed=2, tracks=slow)], "realtime")
+    row = table[table["decoder"] == "example-filter"].iloc[0]
+    assert row["reason"] == "seed 2: not realtime: p99_bins is 2; 1 is allowed"
+    assert row["tracks"] == "offline, causal, implant"
+
+
+def test_the_usual_tracks_come_first_and_a_lab_s_own_ones_follow():
+    own = {name: {"ok": True, "version": 1} for name in ("very-small", "a-lab")}
+    names = list(tracks_of([make_record(tracks=own), make_judged()]))
+    assert names == ["offline", "causal", "realtime", "implant", "a-lab", "very-small"]
+
+
+@pytest.mark.parametrize(
+    "old, says",
+    [({}, "does not speak of realtime"), ({"realtime": {"ok": True, "version": 0}}, "judged by realtime@0")],
+)
+def test_a_record_without_a_verdict_by_today_s_rules_is_shown_but_not_ranked(old, says):
+    records = [make_judged("new"), make_record("old", tracks=old)]
+    assert ranked(ranking(records, "realtime")).index.tolist() == ["new"]
+    assert says in ranking(records, "realtime").set_index("decoder").loc["old", "reason"]
+    assert set(ranked(ranking(records, "offline")).index) == {"new", "old"}
+
+
+def test_missed_deadlines_are_those_of_the_paced_pass_where_there_was_one():
+    fast, paced = (make_latency(1.0).model_copy(update={"deadline_miss_rate": rate}) for rate in (0.3, 0.1))
+    records = [make_judged("new", latency_ms=fast, paced_latency_ms=paced), make_record("old", latency_ms=fast)]
+    rows = ranked(ranking(records))
+    assert rows["deadline_miss_rate"].to_dict() == {"new": pytest.approx(0.1), "old": pytest.approx(0.3)}
+    assert rows["paced_p99_ms"].isna().to_dict() == {"new": False, "old": True}
+
+
+def test_operations_a_second_are_the_effective_ones_of_a_bin_over_its_length():
+    rows = ranking(make_judged_field(), "offline").set_index("decoder")
+    assert rows.loc["example-linear", "operations_per_s"] == pytest.approx(1_920 * 50)
+    assert math.isnan(rows.loc["example-solver", "operations_per_s"])
+    assert "scipy.linalg.solve" in rows.loc["example-solver", "operations_why"]
+
+
+def test_one_seed_without_a_count_leaves_the_row_without_one():
+    unknown = make_record().cost
+    row = ranked(ranking([make_judged(seed=1), make_judged(seed=2, cost=unknown)])).loc["example-filter"]
+    assert row["operations"] == "unknown" and math.isnan(row["operations_per_s"])
+    assert row["operations_why"] == "the record does not say"
+
+
+def test_declared_operations_are_marked_and_the_number_of_seeds_is_shown():
+    records = [make_judged("three", score, seed=seed) for seed, score in enumerate((0.5, 0.6, 0.7))]
+    table = ranking([*make_judged_field(), *records])
+    html = worded(table[table["kind"] == "ranked"].style, table[table["kind"] == "ranked"]).to_html()
+    assert ">120 k declared<" in html and ">96 k<" in html and "96 k declared" not in html
+    assert ">0.100 (3)<" in html
+
+
 def test_a_run_on_other_recordings_is_not_ranked_among_the_rest():
     changed = [make_session("made-up-1", 0.9, sha256="0" * 64), make_session("made-up-2", 0.9)]
     table = ranking([make_record("a"), make_record("b"), make_record("c", 0.95, sessions=changed)])
@@ -119,6 +208,13 @@ def test_the_table_is_not_rounded():
 @pytest.mark.parametrize("low, high, shown", [(-0.004, 0.126, "0.00 to 0.13"), (math.nan, 0.1, "")])
 def test_an_interval_shows_two_decimals_and_no_negative_zero(low, high, shown):
     assert interval(low, high) == shown
+
+
+@pytest.mark.parametrize(
+    "value, shown", [(0, "0"), (999, "999"), (999.6, "1 k"), (96_000, "96 k"), (999_999, "1 M"), (4.904e8, "490 M")]
+)
+def test_a_large_number_has_three_digits_and_a_prefix(value, shown):
+    assert short(value) == shown
 
 
 def test_foreign_text_keeps_no_meaning_in_markdown():
@@ -183,7 +279,8 @@ def test_an_empty_store_says_what_to_run(tmp_path, monkeypatch):
 def test_one_record_makes_one_ranked_row(tmp_path, monkeypatch):
     page = run_page(write_store(tmp_path, [make_record()]), monkeypatch)
     assert page.dataframe[0].value["decoder"].tolist()[1] == "example-filter"
-    assert len(page.dataframe) == 1
+    assert page.dataframe[0].value["rank"].dropna().tolist() == [1]
+    assert "Not ranked" not in [s.value for s in page.subheader]
 
 
 def test_a_simulated_board_is_marked_and_a_real_one_is_not(tmp_path, monkeypatch):
@@ -202,7 +299,40 @@ def test_the_selection_is_kept_in_the_address_and_read_from_it(tmp_path, monkeyp
     page = run_page(store, monkeypatch, board="made-up-reaching@1/simulated/cpu-1@1")
     assert page.selectbox[0].value == "made-up-reaching@1/simulated/cpu-1@1"
     page.selectbox[0].set_value("made-up-reaching@1/simulated/cpu-all@1").run()
-    assert page.dataframe[0].value["status"].tolist()[1] == "ok, noisy"
+    assert page.dataframe[0].value["notes"].tolist()[1] == "noisy"
+
+
+def test_the_track_is_kept_in_the_address_and_read_from_it(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, make_judged_field()), monkeypatch)
+    assert page.query_params["track"] == page.selectbox[1].value == "causal"
+    for track, n_ranked in (("realtime", 4), ("offline", 6), ("implant", 2)):
+        page.selectbox[1].set_value(track).run()
+        assert page.query_params["track"] == track
+        assert page.dataframe[0].value["rank"].count() == n_ranked
+    page = run_page(tmp_path, monkeypatch, track="realtime")
+    assert page.selectbox[1].value == "realtime"
+    assert "p99_bins is 1.53" in page.dataframe[1].value["reason"].tolist()[1]
+
+
+def test_a_track_that_another_board_does_not_have_is_left_with_a_word(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, [make_judged(), make_record(tier="mini")]), monkeypatch, track="implant")
+    assert page.info[0].value == "The link asks for implant, which is not here; this is causal."
+    assert page.selectbox[1].value == page.query_params["track"] == "causal"
+
+
+def test_a_track_that_nobody_is_in_says_where_all_are(tmp_path, monkeypatch):
+    record = make_judged(tracks=make_verdicts(implant="state_bytes was not measured"))
+    page = run_page(write_store(tmp_path, [record]), monkeypatch, track="implant")
+    assert "No decoder here is in the track implant" in page.info[0].value
+    assert page.dataframe[0].value["reason"].tolist() == ["not implant: state_bytes was not measured"]
+
+
+def test_columns_that_old_records_have_nothing_for_are_left_out(tmp_path, monkeypatch):
+    columns = []
+    for name, record in (("old", make_record()), ("new", make_judged())):
+        page = run_page(write_store(tmp_path / name, [record]), monkeypatch)
+        columns.append(set(page.dataframe[0].proto.column_order))
+    assert columns[1] - columns[0] == {"paced_p99_ms", "operations_per_s", "also_in"}
 
 
 def test_a_link_to_a_board_that_is_gone_says_so(tmp_path, monkeypatch):
