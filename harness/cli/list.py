@@ -73,9 +73,13 @@ def _profiles() -> list[dict[str, str]]:
 
 
 def _tracks() -> list[dict[str, str]]:
-    from harness.judge.budget import shipped_tracks
+    from harness.judge.budget import BUDGETS, shipped_tracks
 
-    return [{"track": t.label, "description": t.description} for t in shipped_tracks()]
+    def budgets(track: object) -> str:
+        limits = {name: getattr(track, name) for name in BUDGETS}
+        return ", ".join(f"{name} <= {limit:g}" for name, limit in limits.items() if limit is not None)
+
+    return [{"track": t.label, "description": t.description, "budgets": budgets(t)} for t in shipped_tracks()]
 
 
 def _results(store: Path) -> list[dict[str, str]]:

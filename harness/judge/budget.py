@@ -58,8 +58,9 @@ BUDGETS = tuple(f.name for f in fields(Measured) if f.name not in ("causal", "au
 
 
 def shipped_tracks() -> list[Track]:
-    """The tracks of `datasets/tracks`."""
-    return [read_model(path, Track) for path in sorted(shipped("tracks").glob("*.yaml"))]
+    """The tracks of `datasets/tracks`, the one that asks least first."""
+    tracks = [read_model(path, Track) for path in shipped("tracks").glob("*.yaml")]
+    return sorted(tracks, key=lambda t: (t.causal, sum(getattr(t, name) is not None for name in BUDGETS), t.name))
 
 
 def tracks_with(own: Iterable[Path]) -> list[Track]:

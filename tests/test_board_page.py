@@ -1,0 +1,194 @@
+"""The leaderboard's page: without a browser, and in one."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.results.records import Profile
+from tests.records_factory import (
+    make_failure,
+    make_field,
+    make_judged,
+    make_judged_field,
+    make_record,
+    make_verdicts,
+    write_store,
+)
+
+APP = Path(__file__).parent.parent / "leaderboard_app" / "app.py"
+CHROMIUM = Path("/usr/bin/chromium")
+LATER = "2026-02-02T00:00:00Z"
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}: the browser tests need it")
+
+
+def run_page(store: Path, monkeypatch: pytest.MonkeyPatch, **query: str):
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.setattr(sys, "argv", ["app.py", "--store", str(store)])
+    page = AppTest.from_file(str(APP), default_timeout=30)
+    page.query_params.update(query)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_an_empty_store_says_what_to_run(tmp_path, monkeypatch):
+    page = run_page(tmp_path / "nothing", monkeypatch)
+    assert page.subheader[0].value == "No results yet"
+    assert page.code[0].value.startswith("harness eval --suite")
+    assert not page.dataframe
+
+
+def test_one_record_makes_one_ranked_row(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, [make_record()]), monkeypatch)
+    assert page.dataframe[0].value["decoder"].tolist()[1] == "example-filter"
+    assert page.dataframe[0].value["rank"].dropna().tolist() == [1]
+    assert "Not ranked" not in [s.value for s in page.subheader]
+
+
+def test_a_simulated_board_is_marked_and_a_real_one_is_not(tmp_path, monkeypatch):
+    real = make_record(tier="mini", simulated=False, started_utc=LATER)
+    page = run_page(write_store(tmp_path, [make_record(), real]), monkeypatch)
+    assert not page.warning
+    page.selectbox[0].set_value("made-up-reaching@1/simulated/cpu-1@1").run()
+    assert "Simulated recordings" in page.warning[0].value
+    assert page.dataframe[0].value["rank"].dropna().tolist() == [1]
+
+
+def test_the_selection_is_kept_in_the_address_and_read_from_it(tmp_path, monkeypatch):
+    other = make_record(profile=Profile(name="cpu-all@1", calibration={}, noisy=True), started_utc=LATER)
+    store = write_store(tmp_path, [make_record(), other])
+    assert run_page(store, monkeypatch).query_params["board"] == "made-up-reaching@1/simulated/cpu-all@1"
+    page = run_page(store, monkeypatch, board="made-up-reaching@1/simulated/cpu-1@1")
+    assert page.selectbox[0].value == "made-up-reaching@1/simulated/cpu-1@1"
+    page.selectbox[0].set_value("made-up-reaching@1/simulated/cpu-all@1").run()
+    assert page.dataframe[0].value["notes"].tolist()[1] == "noisy"
+
+
+def test_the_track_is_kept_in_the_address_and_read_from_it(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, make_judged_field()), monkeypatch)
+    assert page.query_params["track"] == page.selectbox[1].value == "causal"
+    for track, n_ranked in (("realtime", 4), ("offline", 6), ("implant", 2)):
+        page.selectbox[1].set_value(track).run()
+        assert page.query_params["track"] == track
+        assert page.dataframe[0].value["rank"].count() == n_ranked
+    page = run_page(tmp_path, monkeypatch, track="realtime")
+    assert page.selectbox[1].value == "realtime"
+    assert "p99_bins is 1.53" in page.dataframe[1].value["reason"].tolist()[1]
+
+
+def test_a_track_that_another_board_does_not_have_is_left_with_a_word(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, [make_judged(), make_record(tier="mini")]), monkeypatch, track="implant")
+    assert page.info[0].value == "The link asks for implant, which is not here; this is causal."
+    assert page.selectbox[1].value == page.query_params["track"] == "causal"
+
+
+def test_a_track_that_nobody_is_in_says_where_all_are(tmp_path, monkeypatch):
+    record = make_judged(tracks=make_verdicts(implant="state_bytes was not measured"))
+    page = run_page(write_store(tmp_path, [record]), monkeypatch, track="implant")
+    assert "No decoder here is in the track implant" in page.info[0].value
+    assert page.dataframe[0].value["reason"].tolist() == ["not implant: state_bytes was not measured"]
+
+
+def test_columns_that_old_records_have_nothing_for_are_left_out(tmp_path, monkeypatch):
+    columns = []
+    for name, record in (("old", make_record()), ("new", make_judged())):
+        page = run_page(write_store(tmp_path / name, [record]), monkeypatch)
+        columns.append(set(page.dataframe[0].proto.column_order))
+    assert columns[1] - columns[0] == {"paced_p99_ms", "operations_per_s", "also_in"}
+
+
+def test_a_link_to_a_board_that_is_gone_says_so(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, [make_record()]), monkeypatch, board="[gone](http://h)")
+    assert r"\[gone\]\(http" in page.info[0].value
+    assert page.selectbox[0].value == "made-up-reaching@1/simulated/cpu-1@1"
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema": 1}', None])
+def test_a_file_that_is_no_whole_record_is_named_and_left_out(tmp_path, monkeypatch, content):
+    bad, good = make_record("bad"), make_record("good")
+    write_store(tmp_path, [bad, good])
+    path = next(tmp_path.rglob(f"{bad.id}.json"))
+    path.write_text(path.read_text().replace("0.7", "0.9") if content is None else content)
+    page = run_page(tmp_path, monkeypatch)
+    assert page.dataframe[0].value["file"].tolist() == [str(path.relative_to(tmp_path))]
+    assert "good" in page.dataframe[1].value["decoder"].tolist()
+
+
+def test_failures_alone_show_their_reasons_and_no_plot(tmp_path, monkeypatch):
+    page = run_page(write_store(tmp_path, [make_failure(error="<b>boom</b>")]), monkeypatch)
+    assert "No decoder here has finished" in page.info[0].value
+    assert page.dataframe[0].value["reason"].tolist() == ["seed 42: <b>boom</b>"]
+    assert "Score against latency" not in [s.value for s in page.subheader]
+
+
+def test_a_taken_port_is_refused_with_a_way_out():
+    from harness.cli.serve import free_port
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UsageError, match="--port 0"):
+            free_port(taken.getsockname()[1])
+
+
+def test_harness_board_ends_cleanly_on_ctrl_c(tmp_path):
+    command = [sys.executable, "-m", "harness", "board", "--store", str(tmp_path), "--port", "0", "--no-browser"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    board = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert board.stdout is not None
+    address = board.stdout.readline().split()[-4]
+    board.send_signal(signal.SIGINT)
+    rest = board.communicate(timeout=30)[0]
+    assert (board.returncode, rest) == (0, "The leaderboard has ended.\n")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))).close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    from tools.screenshots import FLAGS
+
+    with sync_playwright() as p:
+        yield p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+@needs_chromium
+def test_the_page_draws_in_a_browser_without_errors_or_outside_requests(tmp_path, browser):
+    from harness.cli.serve import serving
+
+    write_store(
+        tmp_path, [*make_field(), make_failure("example-attack", "<img src=http://h.invalid/x onerror=alert(1)>")]
+    )
+    requests, errors = [], []
+    with serving(tmp_path, 0) as server:
+        page = browser.new_page()
+        page.on("request", lambda r: requests.append(r.url))
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.goto(server.address)
+        page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
+        page.get_by_test_id("stDataFrame").nth(1).wait_for()
+        assert page.locator("[data-testid=stDataFrame]:visible").count() == 2
+        assert "board=made-up-reaching" in page.url
+    outside = [u for u in requests if not u.startswith((server.address, "data:", "blob:", "ws://127.0.0.1"))]
+    assert (outside, errors) == ([], [])
+
+
+@needs_chromium
+def test_the_page_fits_a_phone_without_scrolling_sideways(tmp_path, browser):
+    from harness.cli.serve import serving
+
+    with serving(write_store(tmp_path, make_field()), 0) as server:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(server.address)
+        page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
+        width = page.evaluate("Math.max(...[...document.querySelectorAll('section')].map(s => s.scrollWidth))")
+    assert width <= 390
