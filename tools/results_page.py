@@ -17,8 +17,8 @@ from leaderboard_app.table import ranking
 from leaderboard_app.wording import interval, metric_name, number
 
 BOARD_HEAD = (
-    "| decoder | {metric} | 95 % interval | sd over seeds | p50 ms | p99 ms | paced p99 | missed | parameters | bytes "
-    "| operations/s | fit s | tracks |"
+    "| decoder | {metric} | 95 % interval | sd over seeds | p50 ms | p99 ms | paced p99 ms | missed | parameters "
+    "| bytes | operations/s | fit s | tracks |"
 )
 
 
@@ -42,7 +42,14 @@ def _board(board: Board, records: Sequence[Record]) -> list[str]:
     rows = [_row(row) for _, row in table.iterrows()]
     scores = "\n".join([head, "|---" * (head.count("|") - 1) + "|", *rows])
     each = [_per_session(records, metric, list(table["decoder"]))] if len(records[0].sessions) > 1 else []
-    return [f"## {board.title}", f"{_machine(records[0])}.{simulated}{noisy}", scores, *each]
+    return [f"## {board.title}", f"{_machine(records[0])}.{simulated}{noisy}", scores, *_left_out(table), *each]
+
+
+def _left_out(table: pd.DataFrame) -> list[str]:
+    """Why rows of the table have no rank, with the numbers that broke a budget."""
+    rows = table[table["kind"] == "unranked"]
+    lines = [f"- {name}: {reason}" for name, reason in zip(rows["decoder"], rows["reason"], strict=True)]
+    return ["Not ranked:\n\n" + "\n".join(lines)] if lines else []
 
 
 def _machine(record: Record) -> str:

@@ -14,7 +14,7 @@ from harness.cli.serve import serving
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-SIZES_PX = {"wide": (1280, 1460), "phone": (390, 2050)}
+SIZES_PX = {"wide": (1280, 1740), "phone": (390, 2250)}
 """Width and height. Streamlit scrolls inside the page, so a picture shows no more than the window's height."""
 
 
@@ -35,10 +35,12 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("results"))
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--board", default="", help="as in the page's address, e.g. realdata-reaching@1/local/cpu-1@1")
+    parser.add_argument("--track", default="", help="who is ranked, e.g. realtime; causal unless given")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with serving(arguments.store, 0) as server, sync_playwright() as p:
-        address = f"{server.address}?{urlencode({'board': arguments.board})}" if arguments.board else server.address
+        chosen = {name: value for name in ("board", "track") if (value := getattr(arguments, name))}
+        address = f"{server.address}?{urlencode(chosen)}"
         browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for name, size_px in SIZES_PX.items():
             for scheme in ("light", "dark"):
