@@ -1,5 +1,7 @@
 """The judge against decoders that behave and decoders that do not."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from harness import Inputs, Recording, StreamInfo
 from harness.errors import DecoderError
-from harness.judge import artifact, cell, sandbox
+from harness.judge import artifact, cell, memory_file, sandbox
 from harness.judge.profiles import load_profile
 from harness.registry import find
 from tests.judging import ASKED, HOSTILE, N_BINS, SESSION, candidate, judge, recording
@@ -120,3 +122,19 @@ def test_an_artefact_keeps_arrays_of_every_plain_kind():
 def test_bytes_that_are_no_artefact_are_refused(content):
     with pytest.raises(DecoderError, match="no safetensors file"):
         artifact.unpack(content)
+
+
+def test_memory_that_the_kernel_holds_for_a_moment_is_sealed_all_the_same(monkeypatch):
+    given, asked = memory_file.fcntl.fcntl, []
+
+    def busy_twice(*arguments: int) -> int:
+        asked.append(arguments)
+        if len(asked) < 3:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return int(given(*arguments))
+
+    monkeypatch.setattr(memory_file.fcntl, "fcntl", busy_twice)
+    monkeypatch.setattr(memory_file, "SEAL_WAIT_S", 0)
+    with memory_file.memory_file("x", b"content") as file, pytest.raises(OSError, match="not permitted"):
+        os.write(file.fileno(), b"more")
+    assert len(asked) == 3

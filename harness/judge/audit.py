@@ -3,6 +3,7 @@
 A function that returns a `Finding` is a rule; the rule's name in records is the key it is filed under.
 """
 
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -89,7 +90,7 @@ def same(before: np.ndarray, after: np.ndarray, when: str, *, allowed: float = T
 def chance(part: Recording, outputs: np.ndarray, *, metric: Metric, rng: np.random.Generator, of: str) -> Finding:
     """Whether outputs that can know nothing score like it: no better than against labels shifted in time.
 
-    The bound is the best of 200 scores against labels shifted by random amounts, plus 0.05.
+    The bound is the best of 200 scores against labels shifted by random amounts, and of the labels' own mean; plus 0.05.
     """
     y_true, y_pred = part.targets[part.scored], outputs[part.scored]
     n = len(y_true)
@@ -98,9 +99,12 @@ def chance(part: Recording, outputs: np.ndarray, *, metric: Metric, rng: np.rand
     sign = 1 if metric.higher_is_better else -1
     shifts = rng.integers(n // 10 + 1, n - n // 10, size=N_SHIFTS)
     scores = [sign * metric(np.roll(y_true, s, axis=0), y_pred) for s in shifts]
-    bound = float(np.nanmax(scores, initial=-np.inf)) + CHANCE_MARGIN
-    score = sign * metric(y_true, y_pred)
-    # A metric that is not defined here (a class that does not occur, constant answers) is no score at all.
+    scores.append(sign * metric(y_true, np.broadcast_to(y_true.mean(axis=0), y_true.shape)))
+    defined = [s for s in scores if math.isfinite(s)]
+    if not defined:
+        return Finding(True, f"{metric.name} is not defined for {of}")
+    bound, score = max(defined) + CHANCE_MARGIN, sign * metric(y_true, y_pred)
+    # Not a number, for constant answers: no score at all.
     ok = not score > bound
     return Finding(ok, "" if ok else f"{of} scores {sign * score:.3g}; chance reaches {sign * bound:.3g}")
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from harness.data.causality import TOLERANCE, difference
 from harness.decoder import Decoder
 from harness.errors import DecoderError
 from harness.judge import artifact
@@ -22,10 +23,6 @@ from harness.types import Bin, Inputs, SessionInfo
 
 T = TypeVar("T")
 
-SAME = 1e-6
-"""Largest difference of outputs that should be the same, as a part of the largest output."""
-CLOSE = 1e-4
-"""The same where operations may run in another order or in another process."""
 LONG_BINS = 20_000
 LONG_LIMIT_S = 4.0
 FIRST_SIZE_AT = 100
@@ -232,18 +229,16 @@ def describe(error: BaseException) -> str:
     return " ".join(text.split())[:300]
 
 
-def same(expected: np.ndarray, outputs: np.ndarray, when: str, *, limit: float = SAME) -> str:
+def same(expected: np.ndarray, outputs: np.ndarray, when: str, *, limit: float = TOLERANCE) -> str:
     """Compare two (n_bins, n_outputs) and tell the largest difference.
 
     Raises:
         Broken: If it exceeds `limit` times the largest expected output, or is not finite; with the bin and `when`.
     """
-    scale = float(np.abs(expected).max()) or 1.0
-    difference = np.abs(np.asarray(outputs, np.float64) - expected).max(axis=1) / scale
-    k = int(np.argmax(np.where(np.isnan(difference), np.inf, difference)))
-    if not difference[k] <= limit:
-        raise Broken(f"bin {k} differs by {difference[k]:.2g} of the largest output (allowed {limit:g}) {when}")
-    return f"largest difference {difference[k]:.2g} of the largest output"
+    found = difference(expected, outputs)
+    if not found.worst <= limit:
+        raise Broken(f"bin {found.row} differs by {found.worst:.2g} of the largest output (allowed {limit:g}) {when}")
+    return f"largest difference {found.worst:.2g} of the largest output"
 
 
 def refuse_not_finite(outputs: np.ndarray) -> None:

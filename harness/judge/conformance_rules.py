@@ -7,9 +7,10 @@ import json
 
 import numpy as np
 
+from harness.data.causality import CLOSE
 from harness.errors import HarnessError
 from harness.judge import artifact
-from harness.judge.conformance_case import CLOSE, Broken, Case, describe, refuse_not_finite, same
+from harness.judge.conformance_case import Broken, Case, describe, refuse_not_finite, same
 from harness.judge.conformance_data import SECOND_SEGMENT, joined, noise_from
 from harness.types import Inputs
 

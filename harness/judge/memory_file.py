@@ -1,8 +1,12 @@
 """Anonymous memory as a file, through which judge and worker pass whatever is large: it has no path."""
 
+import errno
 import fcntl
 import os
+import time
 from typing import Any
+
+SEAL_TRIES, SEAL_WAIT_S = 30, 0.1
 
 
 def memory_file(name: str, content: bytes | None = None) -> Any:
@@ -12,6 +16,18 @@ def memory_file(name: str, content: bytes | None = None) -> Any:
     if content is not None:
         file.write(content)
         file.flush()
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        _seal(descriptor)
     return file
+
+
+def _seal(descriptor: int) -> None:
+    seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    for tries_left in reversed(range(SEAL_TRIES)):
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+            return
+        except OSError as error:
+            # The kernel may hold a page for a moment, while it moves memory about.
+            if error.errno != errno.EBUSY or not tries_left:
+                raise
+            time.sleep(SEAL_WAIT_S)
