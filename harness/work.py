@@ -18,8 +18,8 @@ from harness.data.prepare import look_ahead, prepare
 from harness.data.split import Parts, find_leaks
 from harness.data.suites import Session, Split, Suite
 from harness.judge import cell as judge
-from harness.judge.audit import Finding
 from harness.judge.budget import Track, shipped_tracks
+from harness.judge.finding import Finding
 from harness.judge.profiles import Profile
 from harness.judge.replies import WorkerFault
 from harness.registry import DecoderRef

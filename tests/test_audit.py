@@ -7,16 +7,17 @@ import pytest
 from scipy.signal import lfilter
 
 from harness.judge.audit import (
-    Finding,
-    chance,
+    Judged,
     memory_is_bounded,
     noise_session,
+    replays,
     rests_between_bins,
     same,
     step_time_is_steady,
-    worst,
 )
-from harness.judge.stream import Streamed
+from harness.judge.chance import chance
+from harness.judge.finding import Finding, worst
+from harness.judge.resources import Memory
 from harness.score.metrics import metric
 from tests.judging import recording
 
@@ -56,7 +57,7 @@ def test_constant_answers_and_constant_labels_are_chance():
     targets = recording().targets
     assert found(targets, np.zeros_like(targets)).ok
     assert found(np.ones_like(targets), targets).ok
-    assert found(targets[:2], targets[:2]).why == "2 scored bins: too few to tell"
+    assert found(targets[:29], targets[:29]).why == "29 scored bins: too few to tell"
 
 
 def test_a_session_of_noise_has_the_same_values_in_each_channel_in_another_order():
@@ -66,19 +67,35 @@ def test_a_session_of_noise_has_the_same_values_in_each_channel_in_another_order
     assert abs(np.corrcoef(noise[:, 0], inputs.streams["spikes"][:, 0])[0, 1]) < 0.15
 
 
+def test_time_since_the_start_of_a_trial_is_no_secret():
+    rng, n, length = np.random.default_rng(0), 60, 40
+    shape = np.sin(np.arange(length) / 6)[:, None] * [1, 2]
+    targets = (np.tile(shape, (n, 1)) + 0.3 * rng.standard_normal((n * length, 2))).astype(np.float32)
+    starts = np.arange(n * length) % length == 0
+    r = recording()
+    part = replace(r, inputs=replace(r.inputs, starts=starts, streams={"spikes": np.zeros((n * length, 20))}))
+    part = replace(part, targets=targets, scored=np.ones(n * length, bool))
+    clock = np.tile(shape, (n, 1))
+    assert chance(part, clock, metric=R2, rng=rng, of="this").ok
+    assert not chance(part, targets, metric=R2, rng=rng, of="this").ok
+
+
 @pytest.mark.parametrize(
-    "looks, ok",
+    "used_mib, reserved_mib, ok",
     [
-        ([10 * MIB] * 4, True),
-        ([10 * MIB, 11 * MIB, 11 * MIB, 11 * MIB], True),
-        ([10 * MIB, 12 * MIB, 14 * MIB, 16 * MIB], False),
-        ([10 * MIB, 20 * MIB, 10 * MIB, 10 * MIB], False),
-        ([30 * MIB, 10 * MIB, 10 * MIB, 10 * MIB], True),
-        ([None] * 4, True),
+        ([10, 10, 10, 10], [50, 50, 50, 50], True),
+        ([10, 11, 11, 11], [50, 60, 60, 60], True),
+        ([10, 12, 14, 16], [50, 52, 54, 56], False),
+        ([10, 20, 10, 10], [50, 60, 50, 50], False),
+        ([30, 10, 10, 10], [50, 50, 50, 50], True),
+        ([10, 12, 14, 16], [50, 50, 50, 50], True),
     ],
+    ids=["steady", "a little", "grows", "grows between", "shrinks", "fills what was there"],
 )
-def test_memory_may_not_rise_above_that_of_the_first_quarter(looks, ok):
+def test_memory_may_not_rise_above_that_of_the_first_quarter(used_mib, reserved_mib, ok):
+    looks = [Memory(used * MIB, reserved * MIB) for used, reserved in zip(used_mib, reserved_mib, strict=True)]
     assert memory_is_bounded(looks).ok is ok
+    assert memory_is_bounded([None] * 4).ok
 
 
 @pytest.mark.parametrize("late_us, ok", [(50, True), (100, True), (119, True), (121, False), (1000, False), (10, True)])
@@ -86,7 +103,7 @@ def test_a_step_may_take_twice_as_long_at_the_end(late_us, ok):
     ns = np.full(1000, 50_000)
     ns[-250:] = late_us * 1000
     ns[::7] *= 40  # Disturbances of the machine decide nothing.
-    assert step_time_is_steady(Streamed(np.zeros((1000, 1)), ns)).ok is ok
+    assert step_time_is_steady(ns, ns).ok is ok
 
 
 def test_a_worker_may_tidy_up_between_bins_and_no_more():
@@ -99,9 +116,32 @@ def test_the_bin_that_differs_is_named_with_its_difference():
     before = np.ones((10, 2), np.float32)
     after = before.copy()
     after[7, 1] += 0.25
-    finding = same(before, after, "tried again")
+    finding = same(before, after, "tried again", scale=0.5)
     assert (finding.ok, finding.max_difference) == (False, 0.25)
-    assert finding.why == "bin 7 differs by 0.25 of the largest output, tried again (allowed: 1e-06)"
+    assert finding.why == "bin 7 differs by 0.25 of the outputs' size, tried again (allowed: 1e-06)"
+
+
+def test_one_shout_hides_no_other_difference():
+    part, outputs = recording(), recording().targets.copy()
+    outputs[0] = 1e8
+    part = replace(part, scored=np.arange(len(part)) > 0)
+    changed = outputs.copy()
+    changed[100:] += 0.3
+    assert Judged(part, outputs).scale < 10
+    assert not Judged(part, outputs).same(outputs, changed, "tried again").ok
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_replays_begin_at_resets_of_the_judged_pass_and_reach_late_bins(seed):
+    inputs = recording().inputs
+    places = replays(inputs, np.random.default_rng(seed))
+    assert {p.start for p in places} == {0, 700}
+    assert all(p.start < p.stop <= len(inputs) for p in places)
+
+
+def test_replays_together_reach_any_bin():
+    rng, inputs = np.random.default_rng(0), recording().inputs
+    assert max(replays(inputs, rng)[-1].stop for _ in range(100)) > 1150
 
 
 def test_of_several_findings_a_failed_one_speaks():

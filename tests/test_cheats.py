@@ -5,11 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.data.cache import Cache
+from harness.data.download import locate
+from harness.data.suites import load_suite
+from harness.evaluate import evaluate
 from harness.judge import cell, sandbox
 from harness.judge.budget import Measured, shipped_tracks, why_not
 from harness.judge.conformance import run_checks
-from harness.work import blinded
-from tests.judging import ASKED, PACED, candidate, judge, recording
+from harness.registry import find
+from harness.results.store import Store
+from harness.work import Plan, blinded
+from tests.judging import ASKED, HOSTILE, PACED, candidate, judge, recording
+from tests.tiny import Quiet, quick_profile, write_tiny_suite
 
 needs_sandbox = pytest.mark.skipif(sandbox.isolation() == "process", reason="bubblewrap does not work here")
 
@@ -54,7 +61,6 @@ def test_who_does_not_cheat_breaks_no_rule():
         ("Floods", "failed", "printed more than"),
         ("LeavesItsCore", "failed", "PermissionError"),
         ("CallsHome", "failed", "PermissionError"),
-        ("DiesSlowly", "timed-out", "no answer within 5 s"),
         ("HidesItsWeights", "failed", "bin 0: FileNotFoundError"),
     ],
 )
@@ -76,6 +82,11 @@ def test_the_data_folder_is_not_there():
     "name, rule",
     [
         ("KeepsEverything", "memory_is_bounded"),
+        ("KeepsEverythingElsewhere", "memory_is_bounded"),
+        ("RollsDiceLate", "restart_changes_nothing"),
+        ("Shouts", "restart_changes_nothing"),
+        ("CannotDeclare", "declaration_holds"),
+        ("DeclaresTheSky", "declaration_holds"),
         ("SlowsDown", "step_time_is_steady"),
         ("RemembersAcrossResets", "restart_changes_nothing"),
         ("RollsDice", "restart_changes_nothing"),
@@ -93,12 +104,58 @@ def test_a_cheat_breaks_a_rule_and_leaves_the_causal_track(name, rule):
 
 
 @pytest.mark.parametrize(
-    "name, rule", [("WorksBetweenBins", "rests_between_bins"), ("ReadsTheProcessNumber", "same_in_two_processes")]
+    "name, rule",
+    [
+        ("WorksBetweenBins", "rests_between_bins"),
+        ("WorksBetweenSomeBins", "rests_between_bins"),
+        ("ReadsTheProcessNumber", "same_in_two_processes"),
+    ],
 )
 def test_a_cheat_shows_in_the_paced_pass(name, rule):
     one = outcome(name, PACED)
     assert one.status == "ok", one.error
     assert rule in broken(one)
+
+
+@pytest.mark.parametrize("name", ["FillsARing", "LooksCountsUp", "DeclaresNumbersOfNumPy"])
+def test_who_is_unusual_but_honest_breaks_no_rule(name):
+    one = outcome(name)
+    assert one.status == "ok", one.error
+    assert broken(one) == set()
+
+
+def test_who_cannot_be_counted_in_time_keeps_the_score_and_has_no_count():
+    one = outcome("DiesSlowly")
+    assert one.status == "ok", one.error
+    assert one.operations.how == "unknown"
+    assert "no answer within 5 s" in one.operations.why
+
+
+def record_of(name, tmp_path):
+    """A whole record, over the two recordings of the tiny suite."""
+    suite = load_suite(str(write_tiny_suite(tmp_path)))
+    files = locate(suite.in_tier("simulated"), Cache(tmp_path / "data"))
+    ref = find(f"{HOSTILE / 'cheats.py'}:{name}")
+    return evaluate(Plan(suite, "simulated", files, [ref], quick_profile(), Store(tmp_path / "r")), Quiet())[0]
+
+
+def test_a_rule_that_is_broken_in_a_later_recording_is_in_the_record(tmp_path):
+    record = record_of("BreaksRulesLater", tmp_path)
+    assert not record.audit["memory_is_bounded"].ok
+    assert record.audit["memory_is_bounded"].why.startswith("tiny-1: grew by")
+    assert "memory_is_bounded" in record.tracks["causal"].why
+
+
+def test_a_declaration_is_in_the_record_and_keeps_no_budget(tmp_path):
+    record = record_of("DeclaresNothing", tmp_path)
+    assert (record.cost.operations, record.cost.effective_per_bin) == ("declared", 0.0)
+    assert record.tracks["implant"].why == "synaptic_operations_per_s was not measured"
+
+
+def test_what_is_slow_outside_of_the_paced_excerpt_is_not_real_time(tmp_path):
+    record = record_of("IsSlowLater", tmp_path)
+    assert record.paced_latency_ms.p99 < 20 < record.latency_ms.p99
+    assert record.tracks["realtime"].why.startswith("p99_bins is 1.")
 
 
 def fitted_on_other_labels(name):

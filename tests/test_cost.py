@@ -24,6 +24,7 @@ TOLD = {
     "precision": {"float32": 88.0, "float32 accumulate": 20.0},
     "declared": None,
 }
+DECLARED = {"macs_per_bin": 0, "acs_per_bin": 0, "elementwise_per_bin": 0, "activation_sparsity": None, "bits": {}}
 
 
 def test_a_footprint_is_in_the_dtypes_in_which_it_is_stored():
@@ -49,17 +50,18 @@ def test_widths_that_cannot_hold_are_refused(bits, said):
 
 
 def test_counted_operations_are_per_bin():
-    found = operations_from(TOLD)
+    found, bits = operations_from(TOLD)
+    assert bits == {}
     assert (found.how, found.macs, found.acs, found.dense, found.elementwise) == ("counted", 20.0, 5.0, 100.0, 2.0)
     assert found.effective == 27.0
     assert found.precision == {"float32": 22.0, "float32 accumulate": 5.0}
 
 
 def test_what_cannot_be_counted_is_declared_or_unknown_and_never_zero():
-    declared = {"macs_per_bin": 30, "acs_per_bin": 0, "elementwise_per_bin": 2, "activation_sparsity": None}
+    declared = DECLARED | {"macs_per_bin": 30, "elementwise_per_bin": 2}
     stopped = TOLD | {"why": "np.fft.rfft at mine.py:7"}
-    assert operations_from(stopped | {"declared": declared}).effective == 32.0
-    unknown = operations_from(stopped)
+    assert operations_from(stopped | {"declared": declared})[0].effective == 32.0
+    unknown, _ = operations_from(stopped)
     assert (unknown.how, unknown.effective, unknown.macs) == ("unknown", None, None)
     assert "np.fft.rfft" in unknown.why
 
@@ -77,12 +79,39 @@ def test_what_cannot_be_counted_is_declared_or_unknown_and_never_zero():
         {"state_bytes": float("inf")},
         {"n_bins": -4},
         {"precision": {"float32": -1.0}},
+        {"precision": ["abc"]},
+        {"precision": None},
+        {"macs": 10**400},
+        {"n_bins": 1e-300},
+        {"n_bins": True},
+        {"why": 3},
+        {"state_bytes": 1e300},
+        {"declared": [1]},
+        {"declared": "x"},
+        {"declared": DECLARED | {"macs_per_bin": 1e308}},
+        {"declared": DECLARED | {"bits": {"weights_": "two"}}},
+        {"declared_error": "TypeError: no"},
+        {"more": 1},
     ],
-    ids=str,
+    ids=lambda changes: str(changes)[:40].encode("ascii", "replace").decode(),
 )
 def test_a_count_that_no_counter_gives_is_refused(changes):
     with pytest.raises(WrongDeclaration):
         operations_from(TOLD | changes)
+
+
+@pytest.mark.parametrize("told", [{}, {"n_bins": 1}, [], None, "x"])
+def test_a_reply_that_is_no_count_is_refused(told):
+    with pytest.raises(WrongDeclaration):
+        operations_from(told)
+
+
+def test_what_a_worker_writes_is_made_printable():
+    assert operations_from(TOLD | {"why": "\ud800 \x1b[31m"})[0].why == "? ?[31m"
+
+
+def test_rounding_does_not_make_more_effective_products_than_there_are():
+    assert operations_from(TOLD | {"n_bins": 15, "macs": 387, "acs": 193, "dense": 580})[0].how == "counted"
 
 
 def test_energy_is_the_sum_of_the_tables_products():

@@ -169,6 +169,7 @@ FREE = {
     "making": lambda x: np.array([x[0], x[1]]) + np.zeros(2),
     "rolling": lambda x: np.roll(np.pad(x, 2), 1),
     "einsum of one": lambda x: np.einsum("ij->ji", x[None]),
+    "writing flat": lambda x: setattr(y := np.zeros((2, 2)), "flat", x[:4]) or y,
     "maximum norm": lambda x: np.linalg.norm(x, np.inf),
 }
 
@@ -298,6 +299,9 @@ REFUSED = {
     "norm of order 2": lambda x: np.linalg.norm(x[None], 2),
     "Python's numbers": lambda x: [v * v for v in np.tile(x, 30).tolist()],
     "more than 64 values": lambda x: [float(v) ** 2 for v in np.tile(x, 30)],
+    "64 values that became": lambda x: [int(v) ** 2 for v in np.tile(x, 30)],
+    "values that became": lambda x: [v**2 for v in np.tile(x, 30).astype(np.int32).tolist()],
+    "became Python's numbers": lambda x: [v * v for v in np.tile(x, 30).flat],
     "an array of shape (5,)": lambda x: x + UNSEEN[5],
     "of shape (6,)": lambda x: np.asarray(UNSEEN[6]) * 2,
     "an array of shape (6,)": lambda x: np.array([x[:1], UNSEEN[6]], dtype=object),

@@ -29,16 +29,24 @@ class Difference:
         return not self.worst <= TOLERANCE
 
 
-def difference(before: np.ndarray, after: np.ndarray) -> Difference:
-    """Compare two (n, ...) outputs; infinitely different if their shapes are, or where one is not a number."""
+def difference(before: np.ndarray, after: np.ndarray, *, scale: float | None = None) -> Difference:
+    """Compare two (n, ...) outputs; infinitely different if their shapes are, or where one is not a number.
+
+    Args:
+        before: (n, ...) outputs.
+        after: The same of another run.
+        scale: What a row's difference is measured in, where its own largest value is not larger, so that one row can
+            hide no other. None: the largest value of all.
+    """
     if before.shape != after.shape:
         return Difference(float("inf"), min(len(before), len(after)))
     if not before.size:
         return Difference(0.0, 0)
     before, after = (values.reshape(len(values), -1).astype(np.float64) for values in (before, after))
-    scale = float(np.nanmax(np.abs(before), initial=0.0)) or 1.0
+    largest = np.nanmax(np.abs(before), axis=1, initial=0.0)
+    scales = largest.max() or 1.0 if scale is None else np.maximum(largest, scale)
     both_missing = np.isnan(before) & np.isnan(after)
-    rows = np.where(both_missing, 0.0, np.abs(before - after)).max(axis=1) / scale
+    rows = np.where(both_missing, 0.0, np.abs(before - after)).max(axis=1) / scales
     rows = np.where(np.isnan(rows), np.inf, rows)
     return Difference(float(rows.max()), int(rows.argmax()))
 

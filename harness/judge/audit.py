@@ -3,22 +3,23 @@
 A function that returns a `Finding` is a rule; the rule's name in records is the key it is filed under.
 """
 
-import math
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.data.causality import MANNERS, TOLERANCE, changed_after, difference
+from harness.data.causality import MANNERS, TOLERANCE, Manner, changed_after, difference
+from harness.judge.chance import chance
+from harness.judge.finding import Finding, worst
 from harness.judge.host import Worker
-from harness.judge.stream import Streamed, stream
+from harness.judge.resources import Memory
+from harness.judge.stream import stream
 from harness.score.metrics import Metric
 from harness.types import Inputs, Recording
 
 EXCERPT_BINS = 256
 N_EXCERPTS = 3
-N_SHIFTS = 200
-CHANCE_MARGIN = 0.05
+LONGEST_REPLAY = 20_000
 MEMORY_GROWTH_BYTES = 1 << 20
 STEP_TIME_GROWTH = 2.0
 STEP_TIME_SLACK_NS = 20_000
@@ -28,85 +29,109 @@ IDLE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One rule's outcome; `max_difference`, where outputs are compared, in units of the largest of them."""
+class Judged:
+    """The scored pass, against which later ones are held.
 
-    ok: bool
-    why: str
-    max_difference: float | None = None
+    part: The test recording; its labels stay in this process.
+    outputs: (n_bins, n_outputs), what was answered.
+    """
+
+    part: Recording
+    outputs: np.ndarray
+
+    @property
+    def scale(self) -> float:
+        """What a difference is measured in: the upper quartile of scored bins' largest outputs."""
+        largest = np.abs(self.outputs[self.part.scored]).max(axis=1, initial=0.0).astype(np.float64)
+        positive = largest[largest > 0]
+        return float(np.percentile(positive, 75)) if positive.size else 1.0
+
+    def same(self, before: np.ndarray, after: np.ndarray, when: str, *, allowed: float = TOLERANCE) -> Finding:
+        """Two runs of answers to the same bins, (n_bins, n_outputs) each, that should be equal."""
+        return same(before, after, when, scale=self.scale, allowed=allowed)
+
+    def replay(self, worker: Worker, bins: slice, when: str) -> Finding:
+        """Stream some bins, which begin where the judged pass had a reset, once more."""
+        outputs = stream(worker, self.part.inputs[bins], self.part.session).outputs
+        return self.same(self.outputs[bins], outputs, f"{when}, from bin {bins.start} on")
 
 
-def audit(worker: Worker, part: Recording, outputs: np.ndarray, *, metric: Metric) -> dict[str, Finding]:
-    """Stream excerpts and a noise session through the worker that has just streamed the test recording.
+def audit(worker: Worker, judged: Judged, *, metric: Metric) -> dict[str, Finding]:
+    """Stream parts of the recording, and a session of noise, through the worker that has just been judged.
+
+    Places are drawn anew each time: a decoder can read this source, and must not know where it is looked at.
 
     Args:
         worker: The worker.
-        part: The test recording; its labels stay here.
-        outputs: (n_bins, n_outputs), what it answered.
+        judged: What it answered.
         metric: The suite's first.
 
     Raises:
         WorkerFault: If the decoder, which has just answered the whole recording, fails now.
     """
-    inputs = part.inputs
-    rng = np.random.default_rng(zlib.crc32(b"".join(v[:EXCERPT_BINS].tobytes() for v in inputs.streams.values())))
-    opening = inputs[: min(EXCERPT_BINS, len(inputs))]
-    restart = [excerpt for _ in range(N_EXCERPTS) if len(excerpt := _excerpt(inputs, rng)) > 1]
-    first = [stream(worker, excerpt, part.session).outputs for excerpt in restart]
-    future = [_future(worker, e, seen, part, rng) for e, seen in zip(restart, first, strict=True)]
-    noise = noise_session(inputs, rng)
-    answered = stream(worker, noise, part.session).outputs
-    again = [stream(worker, excerpt, part.session).outputs for excerpt in restart]
-    once_more = stream(worker, opening, part.session).outputs
-    pairs = [(outputs[: len(opening)], once_more), *zip(first, again, strict=True)]
-    repeated = [same(before, after, "streamed again after other bins and a reset") for before, after in pairs]
+    part, rng = judged.part, np.random.default_rng()
+    excerpts = [_excerpt(part.inputs, rng) for _ in range(N_EXCERPTS)]
+    first = [stream(worker, excerpt, part.session).outputs for excerpt in excerpts]
+    future = [_future(worker, e, seen, judged, rng) for e, seen in zip(excerpts, first, strict=True)]
+    noise = _noise(worker, judged, metric, rng)
+    again = [stream(worker, excerpt, part.session).outputs for excerpt in excerpts]
+    repeated = [judged.same(a, b, "streamed again after a reset") for a, b in zip(first, again, strict=True)]
+    repeated += [judged.replay(worker, bins, "streamed again after a reset") for bins in replays(part.inputs, rng)]
     return {
         "restart_changes_nothing": worst(repeated),
         "future_has_no_effect": worst(future),
-        "noise_session_gives_chance": chance(part, answered, metric=metric, rng=rng, of="a session of noise"),
+        "noise_session_gives_chance": noise,
     }
 
 
-def _future(worker: Worker, excerpt: Inputs, seen: np.ndarray, part: Recording, rng: np.random.Generator) -> Finding:
-    """Answers up to a random bin, with all bins after it replaced by noise, reversed and cut off."""
-    k = int(rng.integers(1, len(excerpt)))
+def replays(inputs: Inputs, rng: np.random.Generator) -> list[slice]:
+    """Where the judged pass is looked at again: the opening, those of some segments, and up to a late random bin."""
+    segments = inputs.segments()
+    chosen = [segments[i] for i in {0, len(segments) - 1, *rng.integers(len(segments), size=2).tolist()}]
+    openings = [slice(s.start, min(s.stop, s.start + EXCERPT_BINS)) for s in chosen]
+    late = int(rng.integers(len(inputs)))
+    start = next(s.start for s in reversed(segments) if s.start <= late)
+    return [*openings, slice(start, min(late, start + LONGEST_REPLAY) + 1)]
+
+
+def _future(worker: Worker, excerpt: Inputs, seen: np.ndarray, judged: Judged, rng: np.random.Generator) -> Finding:
+    """Answers up to a random bin, with all bins after it shuffled in time, reversed and cut off."""
+    k = int(rng.integers(1, max(2, len(excerpt))))
     found = []
     for manner in MANNERS:
-        streams = {name: changed_after(values, k, manner, rng) for name, values in excerpt.streams.items()}
-        changed = Inputs(streams, excerpt.starts[: len(next(iter(streams.values())))], excerpt.bin_s)
-        outputs = stream(worker, changed, part.session).outputs
-        found.append(same(seen[:k], outputs[:k], f"with the bins from {k} on {manner}"))
+        changed = _with_other_future(excerpt, k, manner, rng)
+        outputs = stream(worker, changed, judged.part.session).outputs
+        found.append(judged.same(seen[:k], outputs[:k], f"with the bins from {k} on {manner}"))
     return worst(found)
 
 
-def same(before: np.ndarray, after: np.ndarray, when: str, *, allowed: float = TOLERANCE) -> Finding:
+def _with_other_future(inputs: Inputs, k: int, manner: Manner, rng: np.random.Generator) -> Inputs:
+    """Values that the channel has had: a decoder may rely on that."""
+    if manner == "noise":
+        later = noise_session(inputs[k:], rng).streams
+        streams = {name: np.concatenate([v[:k], later[name]]) for name, v in inputs.streams.items()}
+    else:
+        streams = {name: changed_after(values, k, manner, rng) for name, values in inputs.streams.items()}
+    return Inputs(streams, inputs.starts[: k if manner == "cut" else None], inputs.bin_s)
+
+
+def _noise(worker: Worker, judged: Judged, metric: Metric, rng: np.random.Generator) -> Finding:
+    """A session of noise must give chance; who fails is given another one, since luck does not strike twice."""
+    finding = Finding(True, "")
+    for _ in range(2):
+        outputs = stream(worker, noise_session(judged.part.inputs, rng), judged.part.session).outputs
+        finding = chance(judged.part, outputs, metric=metric, rng=rng, of="a session of noise")
+        if finding.ok:
+            break
+    return finding
+
+
+def same(before: np.ndarray, after: np.ndarray, when: str, *, scale: float, allowed: float = TOLERANCE) -> Finding:
     """Two runs of answers to the same bins, (n_bins, n_outputs) each, that should be equal."""
-    found = difference(before, after)
+    found = difference(before, after, scale=scale)
     ok = found.worst <= allowed
-    why = f"bin {found.row} differs by {found.worst:.3g} of the largest output, {when} (allowed: {allowed:g})"
+    why = f"bin {found.row} differs by {found.worst:.3g} of the outputs' size, {when} (allowed: {allowed:g})"
     return Finding(ok, "" if ok else why, found.worst)
-
-
-def chance(part: Recording, outputs: np.ndarray, *, metric: Metric, rng: np.random.Generator, of: str) -> Finding:
-    """Whether outputs that can know nothing score like it: no better than against labels shifted in time.
-
-    The bound is the best of 200 scores against labels shifted by random amounts, and of the labels' own mean; plus 0.05.
-    """
-    y_true, y_pred = part.targets[part.scored], outputs[part.scored]
-    n = len(y_true)
-    if n < 3:
-        return Finding(True, f"{n} scored bins: too few to tell")
-    sign = 1 if metric.higher_is_better else -1
-    shifts = rng.integers(n // 10 + 1, n - n // 10, size=N_SHIFTS)
-    scores = [sign * metric(np.roll(y_true, s, axis=0), y_pred) for s in shifts]
-    scores.append(sign * metric(y_true, np.broadcast_to(y_true.mean(axis=0), y_true.shape)))
-    defined = [s for s in scores if math.isfinite(s)]
-    if not defined:
-        return Finding(True, f"{metric.name} is not defined for {of}")
-    bound, score = max(defined) + CHANCE_MARGIN, sign * metric(y_true, y_pred)
-    # Not a number, for constant answers: no score at all.
-    ok = not score > bound
-    return Finding(ok, "" if ok else f"{of} scores {sign * score:.3g}; chance reaches {sign * bound:.3g}")
 
 
 def noise_session(inputs: Inputs, rng: np.random.Generator) -> Inputs:
@@ -115,48 +140,52 @@ def noise_session(inputs: Inputs, rng: np.random.Generator) -> Inputs:
     return Inputs(streams, inputs.starts, inputs.bin_s)
 
 
-def memory_is_bounded(looks: list[int | None]) -> Finding:
-    """Memory of the worker after each quarter of the stream, in bytes: the most of later ones against the first."""
-    known = [n for n in looks if n is not None]
+def memory_is_bounded(looks: Sequence[Memory | None]) -> Finding:
+    """Memory of the worker after each quarter of the stream: the most of later ones against the first.
+
+    Address space must have grown too: the pages of a buffer that was there from the beginning are touched one by one.
+    """
+    known = [memory for memory in looks if memory is not None]
     if len(known) < 2:
         return Finding(True, "the kernel does not tell a process's memory here")
-    growth = max(known[1:]) - known[0]
+    used, reserved = (
+        max(getattr(m, name) for m in known[1:]) - getattr(known[0], name) for name in ("used_bytes", "reserved_bytes")
+    )
+    growth = min(used, reserved)
     why = f"grew by {growth / 2**20:.1f} MiB after the first quarter; {MEMORY_GROWTH_BYTES / 2**20:g} MiB are allowed"
     return Finding(growth <= MEMORY_GROWTH_BYTES, "" if growth <= MEMORY_GROWTH_BYTES else why)
 
 
-def step_time_is_steady(streamed: Streamed) -> Finding:
-    """Round trips of the last quarter against the first: their fast tenth, which other work on the machine spares."""
-    ns = streamed.round_trip_ns
-    if len(ns) < FEW_BINS:
-        return Finding(True, f"{len(ns)} bins: too few to tell")
-    early, late = (float(np.percentile(part, 10)) for part in (ns[: len(ns) // 4], ns[-len(ns) // 4 :]))
-    ok = late <= STEP_TIME_GROWTH * early + STEP_TIME_SLACK_NS
-    return Finding(ok, "" if ok else f"a step took {early / 1e3:.0f} us at first and {late / 1e3:.0f} us at the end")
+def step_time_is_steady(first_ns: np.ndarray, middle_ns: np.ndarray) -> Finding:
+    """Round trips of the last quarter against the first.
+
+    Args:
+        first_ns: (n_bins,) of the first pass, of which the fast tenth is compared: other work spares it.
+        middle_ns: (n_bins,) of the median pass, of which the median is compared.
+    """
+    n = len(first_ns)
+    if n < FEW_BINS:
+        return Finding(True, f"{n} bins: too few to tell")
+    for percent, ns in ((10, first_ns), (50, middle_ns)):
+        early, late = (np.percentile(part, percent) for part in (ns[: n // 4], ns[-n // 4 :]))
+        if late > STEP_TIME_GROWTH * early + STEP_TIME_SLACK_NS:
+            return Finding(False, f"a step took {early / 1e3:.0f} us at first and {late / 1e3:.0f} us at the end")
+    return Finding(True, "")
 
 
 def rests_between_bins(idle_ns: np.ndarray, round_trip_ns: np.ndarray) -> Finding:
     """Processor time between an answer and the next bin of a paced pass: work there would be hidden from the clock."""
     if not idle_ns.size:
-        return Finding(True, "the kernel does not tell a process's processor time here")
-    idle, limit = float(np.median(idle_ns)), IDLE_LIMIT_NS + IDLE_SHARE * float(np.median(round_trip_ns))
-    ok = idle <= limit
+        return Finding(True, "too few bins, or the kernel does not tell a process's processor time here")
+    idle, limit = float(np.mean(idle_ns)), IDLE_LIMIT_NS + IDLE_SHARE * float(np.median(round_trip_ns))
     why = f"used {idle / 1e3:.0f} us of processor time between bins; {limit / 1e3:.0f} us are allowed"
-    return Finding(ok, "" if ok else why)
-
-
-def worst(findings: list[Finding]) -> Finding:
-    """The first that fails, else the one with the largest difference; fine if there is none."""
-    failed = [f for f in findings if not f.ok]
-    ranked = failed or sorted(findings, key=lambda f: f.max_difference or 0.0)
-    return ranked[0] if failed else ranked[-1] if ranked else Finding(True, "the recording is too short")
+    return Finding(idle <= limit, "" if idle <= limit else why)
 
 
 def _excerpt(inputs: Inputs, rng: np.random.Generator) -> Inputs:
-    """Some bins from a random one on, at most to the end of its segment."""
-    start = int(rng.integers(0, max(1, len(inputs) - 2)))
-    stop = min(next(s.stop for s in inputs.segments() if s.stop > start), start + EXCERPT_BINS)
-    return inputs[start:stop]
+    """Some bins from a random one on, with the resets among them."""
+    start = int(rng.integers(0, max(1, len(inputs) - 1)))
+    return inputs[start : start + EXCERPT_BINS]
 
 
 def _shuffled(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:

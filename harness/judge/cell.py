@@ -10,7 +10,9 @@ import numpy as np
 
 from harness.data.causality import CLOSE
 from harness.judge import artifact, audit, sandbox
-from harness.judge.audit import Finding
+from harness.judge.audit import Judged
+from harness.judge.chance import chance
+from harness.judge.finding import Finding, worst
 from harness.judge.hardware import pinned
 from harness.judge.host import Worker
 from harness.judge.paced import Paced, paced
@@ -105,14 +107,14 @@ def test(candidate: Candidate, fitted: Fitted, part: Recording, asked: Asked) ->
 def same_fit(candidate: Candidate, fitted: Fitted, again: Fitted, part: Recording, _: Asked) -> Finding:
     """The rule `same_seed_gives_same_outputs`: a second fit with the same seed answers the same, within 1e-4."""
     before, after = (_answers(candidate, one, part) for one in (fitted, again))
-    return audit.same(before, after, "after a second fit with the same seed", allowed=CLOSE)
+    return Judged(part, before).same(before, after, "after a second fit with the same seed", allowed=CLOSE)
 
 
 def blind_fit(candidate: Candidate, _: Fitted, blind: Fitted, part: Recording, asked: Asked) -> Finding:
     """The rule `shuffled_labels_give_chance`: fitted on labels of other times, it must not know the test's."""
     outputs = _answers(candidate, blind, part)
     rng = np.random.default_rng(len(part))
-    return audit.chance(part, outputs, metric=asked.metric, rng=rng, of="a fit on shuffled labels")
+    return chance(part, outputs, metric=asked.metric, rng=rng, of="a fit on shuffled labels")
 
 
 def _answers(candidate: Candidate, fitted: Fitted, part: Recording) -> np.ndarray:
@@ -142,32 +144,39 @@ class _Run:
         with self._worker() as worker:
             fast = repeated(lambda: whole(worker, part), lambda one: one.streamed.round_trip_ns, most=repeats)
             first, self.fast = fast.all[0], fast
-            outputs = first.streamed.outputs
-            self.findings["memory_is_bounded"] = audit.memory_is_bounded(first.memory_bytes)
-            self.findings["step_time_is_steady"] = audit.step_time_is_steady(first.streamed)
-            self.findings |= in_phase("audit", lambda: audit.audit(worker, part, outputs, metric=self.asked.metric))
-            counted = in_phase("count", lambda: self._count(worker, outputs))
-        pace = self._paced(outputs) if self.asked.paced else None
-        return {"outputs": outputs, "fast": fast, "paced": pace, "findings": self.findings, **counted}
+            judged = Judged(part, first.streamed.outputs)
+            self.findings["memory_is_bounded"] = audit.memory_is_bounded(first.memory)
+            self.findings["step_time_is_steady"] = audit.step_time_is_steady(
+                first.streamed.round_trip_ns, fast.round_trip_ns
+            )
+            self.findings |= in_phase("audit", lambda: audit.audit(worker, judged, metric=self.asked.metric))
+            counted = self._count(worker, judged)
+        pace = self._paced(judged) if self.asked.paced else None
+        return {"outputs": judged.outputs, "fast": fast, "paced": pace, "findings": self.findings, **counted}
 
-    def _count(self, worker: Worker, outputs: np.ndarray) -> dict[str, Any]:
-        """Operations, and what the decoder declares of itself, held against what it learned."""
+    def _count(self, worker: Worker, judged: Judged) -> dict[str, Any]:
+        """Operations, and what the decoder declares of itself, held against what it learned.
+
+        A decoder that fails here has been judged: its score stands, and its operations are unknown.
+        """
         excerpt = self.part.inputs[: min(audit.EXCERPT_BINS, len(self.part))]
-        told = worker.count(self.fitted.artifact, self.fitted.sessions, excerpt, self.part.session)
-        self.findings["counted_as_judged"] = audit.same(
-            outputs[: len(excerpt)], told.outputs, "while operations are counted", allowed=CLOSE
-        )
-        bits = (told.operations.get("declared") or {}).get("bits") or {}
         try:
-            operations = operations_from(told.operations)
+            told = worker.count(self.fitted.artifact, self.fitted.sessions, excerpt, self.part.session)
+        except WorkerFault as fault:
+            return {"operations": Operations("unknown", f"counting failed: {fault}")}
+        self.findings["counted_as_judged"] = judged.same(
+            judged.outputs[: len(excerpt)], told.outputs, "while operations are counted", allowed=CLOSE
+        )
+        try:
+            operations, bits = operations_from(told.operations)
             packed = packed_bytes(artifact.unpack(self.fitted.artifact), bits) if bits else None
-        except (WrongDeclaration, AttributeError, TypeError) as error:
+        except WrongDeclaration as error:
             self.findings["declaration_holds"] = Finding(False, str(error))
             return {"operations": Operations("unknown", str(error))}
         self.findings["declaration_holds"] = Finding(True, "")
         return {"operations": operations, "packed_bytes": packed}
 
-    def _paced(self, outputs: np.ndarray) -> Passes[Paced]:
+    def _paced(self, judged: Judged) -> Passes[Paced]:
         timing, part = self.candidate.profile.timing, self.part
         excerpt = part.inputs[: max(2, min(len(part), round(timing.paced_s / part.session.bin_s)))]
         with self._worker() as worker:
@@ -179,10 +188,11 @@ class _Run:
                     most=timing.repeats,
                 ),
             )
+            places = audit.replays(part.inputs, np.random.default_rng())
+            again = in_phase("paced pass", lambda: [judged.replay(worker, p, "in a second process") for p in places])
         first = found.all[0]
-        self.findings["same_in_two_processes"] = audit.same(
-            outputs[: len(excerpt)], first.streamed.outputs, "in a second process"
-        )
+        pace = judged.same(judged.outputs[: len(excerpt)], first.streamed.outputs, "in a second process, paced")
+        self.findings["same_in_two_processes"] = worst([pace, *again])
         self.findings["rests_between_bins"] = audit.rests_between_bins(first.idle_ns, found.round_trip_ns)
         return found
 

@@ -6,8 +6,9 @@ import types
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
-_CODE = (
+CODE = (
     type,
     types.ModuleType,
     types.FunctionType,
@@ -15,23 +16,29 @@ _CODE = (
     types.MethodType,
     types.FrameType,
 )
+"""What is no state of an object that reaches it."""
 
 
 def size_bytes(owner: Any) -> int:
     """Bytes of all that is reachable from an object, and from its class with the globals of its methods.
 
-    Code is left out. What C extensions hold without showing it to the garbage collector is not seen, apart from the
-    elements of arrays and tensors (`nbytes`).
+    Memory that several arrays or tensors view is counted once, and whole. Code is left out. What C extensions hold
+    without showing it to the garbage collector is not seen, apart from the elements of arrays and tensors.
     """
     todo, seen, total = [owner, *_shared(type(owner))], set[int](), 0
+    blocks: dict[int, int] = {}
+    kept = []
     while todo:
         thing = todo.pop()
-        if id(thing) in seen or isinstance(thing, _CODE):
+        if id(thing) in seen or isinstance(thing, CODE):
             continue
         seen.add(id(thing))
-        total += _own_bytes(thing)
+        kept.append(thing)  # An object that was made here must not give its id to the next one.
+        start, n_bytes = _block(thing)
+        blocks[start] = max(n_bytes, blocks.get(start, 0))
+        total += sys.getsizeof(thing) - _inside_bytes(thing)
         todo.extend(thing.ravel().tolist() if _holds_objects(thing) else gc.get_referents(thing))
-    return total
+    return total + sum(blocks.values())
 
 
 def _shared(kind: type) -> list[Any]:
@@ -43,10 +50,33 @@ def _shared(kind: type) -> list[Any]:
     return [*own, *outside, *cells]
 
 
-def _own_bytes(thing: Any) -> int:
-    counted = isinstance(thing, np.ndarray) and thing.flags.owndata
-    elements = int(thing.nbytes) if hasattr(type(thing), "nbytes") and not counted else 0
-    return sys.getsizeof(thing) + elements
+def _block(thing: Any) -> tuple[int, int]:
+    """Address and bytes of the memory in which a thing has its elements; a thing without elements has none."""
+    kind = type(thing)
+    if isinstance(thing, np.ndarray):
+        start, stop = byte_bounds(_owner(thing))
+        return start, stop - start
+    if hasattr(kind, "untyped_storage"):
+        storage = thing.untyped_storage()
+        return storage.data_ptr(), storage.nbytes()
+    if not hasattr(kind, "nbytes"):
+        return 0, 0
+    # Some kinds let `sys.getsizeof` tell of their elements, others do not.
+    n_bytes = thing.nbytes() if callable(thing.nbytes) else thing.nbytes
+    return id(thing), max(0, int(n_bytes) - sys.getsizeof(thing))
+
+
+def _owner(array: Any) -> Any:
+    """The outermost array whose memory this one views, also through the objects that strided views put between."""
+    held = array
+    while (held := getattr(held, "base", None)) is not None:
+        array = held if isinstance(held, np.ndarray) else array
+    return array
+
+
+def _inside_bytes(thing: Any) -> int:
+    """Bytes of the elements that `sys.getsizeof` tells of, too."""
+    return int(thing.nbytes) if isinstance(thing, np.ndarray) and thing.flags.owndata else 0
 
 
 def _holds_objects(thing: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from harness.judge.hardware import Guard
 from harness.judge.host import Worker
 from harness.judge.replies import WorkerFault
+from harness.judge.resources import Memory
 from harness.judge.stream import Streamed, stream
 from harness.score.latency import median_pass, spread
 from harness.types import Recording
@@ -62,21 +63,21 @@ class Whole:
     """A pass over a whole recording, with a look at the worker's memory after each quarter of it."""
 
     streamed: Streamed
-    memory_bytes: list[int | None]
+    memory: list[Memory | None]
 
 
 def whole(worker: Worker, part: Recording) -> Whole:
     """Stream a recording as fast as it is answered."""
-    looks: list[int | None] = []
+    looks: list[Memory | None] = []
     quarters, clock = [len(part) * i // 4 for i in (1, 2, 3)], time.perf_counter_ns
 
     def begin(k: int) -> int:
         if k in quarters:
-            looks.append(worker.resources.anonymous_bytes())
+            looks.append(worker.resources.memory())
         return clock()
 
     streamed = stream(worker, part.inputs, part.session, begin=begin)
-    return Whole(streamed, [*looks, worker.resources.anonymous_bytes()])
+    return Whole(streamed, [*looks, worker.resources.memory()])
 
 
 def in_phase(phase: str, work: Callable[[], P]) -> P:

@@ -77,7 +77,7 @@ def described(told: Any) -> Description:
     """What a decoder said of itself, if it is what the contract asks for."""
     try:
         found = Description(tuple(told["inputs"]), told["causal"], told["deterministic"], dict(told["parameters"]))
-        json.dumps(told, allow_nan=False)
+        json.dumps(told, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, KeyError, ValueError):
         raise WorkerFault("failed", "its fields must be finite JSON values: numbers, texts, lists or null") from None
     if isinstance(told["inputs"], str) or not all(isinstance(name, str) for name in found.inputs):

@@ -11,17 +11,29 @@ CLOCK_OF_PROCESS = 2
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Memory of a process.
+
+    used_bytes: What it has touched of its own, shared memory included, files and libraries not.
+    reserved_bytes: Its address space: a buffer that is filled slowly is in there from the beginning.
+    """
+
+    used_bytes: int
+    reserved_bytes: int
+
+
+@dataclass(frozen=True)
 class Resources:
     """One process, by its number."""
 
     pid: int
 
-    def anonymous_bytes(self) -> int | None:
-        """Memory of its own, without files and libraries; None where the kernel does not tell."""
-        with contextlib.suppress(OSError, ValueError):
-            for line in (PROC / str(self.pid) / "status").read_text().splitlines():
-                if line.startswith("RssAnon:"):
-                    return int(line.split()[1]) * 1024
+    def memory(self) -> Memory | None:
+        """Its memory now; None where the kernel does not tell."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            lines = (line.split(":") for line in (PROC / str(self.pid) / "status").read_text().splitlines())
+            kib = {name: int(value.split()[0]) for name, value in lines if name in ("RssAnon", "RssShmem", "VmSize")}
+            return Memory((kib["RssAnon"] + kib["RssShmem"]) * 1024, kib["VmSize"] * 1024)
         return None
 
     def processor_ns(self) -> int | None:

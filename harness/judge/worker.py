@@ -142,7 +142,7 @@ class _Desk:
             session,
         )
         _write(descriptors[1], artifact.pack({"outputs": counted.outputs}))
-        self.answer(to_json(counted, declaration(self._constructed(), session)))
+        self.answer(to_json(counted) | declaration(self._constructed(), session))
 
     def reset(self, _: dict[str, Any], descriptors: Sequence[int]) -> None:
         """Begin to stream the session behind the descriptor."""

@@ -6,9 +6,10 @@ Definitions are NeuroBench's (Yik et al. 2025, 10.1038/s41467-025-56739-4): docs
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import DecoderError
 
@@ -79,56 +80,84 @@ def packed_bytes(arrays: Mapping[str, np.ndarray], bits: Mapping[str, int]) -> i
     return footprint_bytes(plain) + sum(math.ceil(arrays[name].size * width / 8) for name, width in bits.items())
 
 
-def operations_from(told: Mapping[str, Any]) -> Operations:
-    """What a worker told of its count, per bin; its numbers are checked, for foreign code shares its process.
+Number = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Told(BaseModel):
+    """A worker's reply: foreign code may have written it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Declared(_Told):
+    macs_per_bin: Number | None
+    acs_per_bin: Number
+    elementwise_per_bin: Number
+    activation_sparsity: Share | None
+    bits: dict[str, int]
+
+
+class _Count(_Told):
+    n_bins: Annotated[int, Field(ge=0, le=100_000)]
+    why: str
+    state_bytes: Annotated[int, Field(ge=0, le=1 << 50)] | None
+    macs: Number
+    acs: Number
+    dense: Number
+    elementwise: Number
+    activation_sparsity: Share | None
+    connection_sparsity: Share | None
+    precision: dict[str, Number]
+    declared: _Declared | None
+    declared_error: str = ""
+
+
+def operations_from(told: Mapping[str, Any]) -> tuple[Operations, Mapping[str, int]]:
+    """What a worker told of its count, per bin, and the widths that its decoder declares.
 
     Raises:
-        WrongDeclaration: If they are not what a count or a declaration can be.
+        WrongDeclaration: If that is not what a count or a declaration can be.
     """
-    declared, n_bins = told.get("declared"), told.get("n_bins")
-    why = str(told.get("why", ""))[:300]
-    state_bytes = int(_number(told, "state_bytes"))
-    if n_bins and not why:
-        n = _number(told, "n_bins")
-        per_bin = {name: _number(told, name) / n for name in ("macs", "acs", "dense", "elementwise")}
-        if per_bin["dense"] < per_bin["macs"] + per_bin["acs"]:
-            raise WrongDeclaration("the count has more effective products than there are products")
+    try:
+        count = _Count.model_validate(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise WrongDeclaration(f"the count's {where[:100]!r} is no such number: {first['msg']}") from None
+    if count.declared_error:
+        raise WrongDeclaration(f"cost() failed: {_plain(count.declared_error)}")
+    if count.dense < count.macs + count.acs:
+        raise WrongDeclaration("the count has more effective products than there are products")
+    return _operations(count), count.declared.bits if count.declared else {}
+
+
+def _operations(count: _Count) -> Operations:
+    why, n, declared = _plain(count.why), count.n_bins, count.declared
+    if n and not why:
         return Operations(
             "counted",
-            "",
-            per_bin["macs"],
-            per_bin["acs"],
-            per_bin["dense"],
-            per_bin["elementwise"],
-            activation_sparsity=_share(told, "activation_sparsity"),
-            connection_sparsity=_share(told, "connection_sparsity"),
-            state_bytes=state_bytes,
-            precision={str(k): _number(told["precision"], k) / n for k in dict(told["precision"])},
+            macs=count.macs / n,
+            acs=count.acs / n,
+            dense=count.dense / n,
+            elementwise=count.elementwise / n,
+            activation_sparsity=count.activation_sparsity,
+            connection_sparsity=count.connection_sparsity,
+            state_bytes=count.state_bytes,
+            precision={name: products / n for name, products in count.precision.items()},
         )
-    if declared and declared.get("macs_per_bin") is not None:
+    if declared and declared.macs_per_bin is not None:
         return Operations(
             "declared",
             why,
-            macs=_number(declared, "macs_per_bin"),
-            acs=_number(declared, "acs_per_bin"),
-            elementwise=_number(declared, "elementwise_per_bin"),
-            activation_sparsity=_share(declared, "activation_sparsity"),
-            state_bytes=state_bytes,
+            macs=declared.macs_per_bin,
+            acs=declared.acs_per_bin,
+            elementwise=declared.elementwise_per_bin,
+            activation_sparsity=declared.activation_sparsity,
+            state_bytes=count.state_bytes,
         )
-    return Operations("unknown", why or "nothing was counted", state_bytes=state_bytes)
+    return Operations("unknown", why or "nothing was counted", state_bytes=count.state_bytes)
 
 
-def _number(told: Mapping[str, Any], name: str) -> float:
-    value = told.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise WrongDeclaration(f"{name} is {value!r}; a count is a finite number, not below zero")
-    return float(value)
-
-
-def _share(told: Mapping[str, Any], name: str) -> float | None:
-    if told.get(name) is None:
-        return None
-    value = _number(told, name)
-    if value > 1:
-        raise WrongDeclaration(f"{name} is {value}; a share is between 0 and 1")
-    return value
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:300])

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import mmap
 import os
 import socket
 import sys
@@ -109,6 +110,81 @@ class WorksBetweenBins(Honest):
 
 
 @dataclass
+class WorksBetweenSomeBins(WorksBetweenBins):
+    """The same, but for two of five bins only."""
+
+    def _work(self, bin):
+        self._n = getattr(self, "_n", 0) + 1
+        if self._n % 5 < 2:
+            super()._work(bin)
+        else:
+            self._answer = self.map_ @ bin["spikes"]
+
+
+@dataclass
+class DeclaresNothing(Honest):
+    """Has a thread work where nobody counts, and says that it does nothing."""
+
+    def step(self, bin):
+        thread = threading.Thread(target=lambda: [self.map_ @ bin["spikes"] for _ in range(50)])
+        thread.start()
+        thread.join()
+        return super().step(bin)
+
+    def cost(self, session):
+        return Cost(macs_per_bin=0)
+
+
+@dataclass
+class DeclaresNumbersOfNumPy(Honest):
+    """Honest, with numbers that JSON does not know."""
+
+    def cost(self, session):
+        return Cost(macs_per_bin=np.float64(40), bits={"map_": np.int64(1)})
+
+
+@dataclass
+class CannotDeclare(Honest):
+    def cost(self, session):
+        raise KeyError("no such layer")
+
+
+@dataclass
+class DeclaresTheSky(Honest):
+    def cost(self, session):
+        return Cost(macs_per_bin=10**400)
+
+
+@dataclass
+class BreaksRulesLater(Honest):
+    """Honest in the first recording that it sees."""
+
+    inputs = ("spikes",)
+
+    def fit(self, train, validation):
+        self.map_ = np.zeros((2, train[0].session.streams["spikes"].n_channels), np.float32)
+
+    def reset(self, session):
+        super().reset(session)
+        self._kept, self._dishonest = [], session.id != "tiny-0"
+
+    def step(self, bin):
+        if self._dishonest:
+            self._kept.append(np.ones(10_000))
+        return super().step(bin)
+
+
+@dataclass
+class IsSlowLater(Honest):
+    """Takes its time where no paced pass looks."""
+
+    def step(self, bin):
+        if 400 < self.n_seen % 700 < 440:
+            time.sleep(0.022)
+        return super().step(bin)
+
+
+@dataclass
 class EditsItsAnswer(Honest):
     """Returns the same buffer each time, and improves it when it knows more."""
 
@@ -138,6 +214,47 @@ class KeepsEverything(Honest):
 
 
 @dataclass
+class KeepsEverythingElsewhere(Honest):
+    """The same in memory that is shared with nobody."""
+
+    def reset(self, session):
+        super().reset(session)
+        self._kept = []
+
+    def step(self, bin):
+        block = mmap.mmap(-1, 16384)
+        block.write(b"x" * 16384)
+        self._kept.append(block)
+        return super().step(bin)
+
+
+@dataclass
+class FillsARing(Honest):
+    """Honest: a buffer of fixed size, whose pages are touched one after the other."""
+
+    def reset(self, session):
+        super().reset(session)
+        self._ring = np.zeros((10_000, 1000), np.float32)
+
+    def step(self, bin):
+        self._ring[self.n_seen % 10_000] = 1
+        return super().step(bin)
+
+
+@dataclass
+class LooksCountsUp(Honest):
+    """Honest: a table with a row for every count that a channel can have."""
+
+    def reset(self, session):
+        super().reset(session)
+        self._table = np.arange(8, dtype=np.float32)
+
+    def step(self, bin):
+        self.n_seen += 1
+        return self.map_ @ self._table[bin["spikes"].astype(int)]
+
+
+@dataclass
 class SlowsDown(Honest):
     """Does more for each bin that it has seen in its life."""
 
@@ -161,6 +278,29 @@ class RemembersAcrossResets(Honest):
         answer = self.map_ @ bin["spikes"]
         self._sum, self._n = self._sum + answer, self._n + 1
         return answer - self._sum / self._n
+
+
+@dataclass
+class RollsDiceLate(Honest):
+    """Answers as it should for 256 bins of its first stream, and in all later streams."""
+
+    def reset(self, session):
+        self.n_streams = getattr(self, "n_streams", 0) + 1
+        self.n_seen = 0
+
+    def step(self, bin):
+        answer = super().step(bin)
+        late = self.n_streams <= 2 and self.n_seen > 256
+        return answer + np.random.default_rng().standard_normal(2) if late else answer
+
+
+@dataclass
+class Shouts(Honest):
+    """Answers the first bin, if it can, so loudly that no later difference seems to matter."""
+
+    def step(self, bin):
+        answer = super().step(bin) + 0.3 * np.random.default_rng().standard_normal(2)
+        return answer + 1e8 if self.n_seen == 1 else answer
 
 
 @dataclass

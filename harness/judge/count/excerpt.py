@@ -1,7 +1,7 @@
 """In the worker: a second decoder with the same artefact answers an excerpt while its operations are counted."""
 
 import contextlib
-import dataclasses
+import operator
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,13 @@ from harness.types import Cost, Inputs, SessionInfo
 if TYPE_CHECKING:
     from harness.judge.count.torch_factors import Factors
 
-EVERY = 8
-"""After the first half, in which a decoder settles, one bin in so many is counted; the others are only answered."""
+N_COUNTED = 32
+"""So many last bins are counted, after at least half of the excerpt, in which a decoder settles.
+
+They follow one another, so that work done in every second or eighth bin has its share in them.
+"""
+MOST_CHARACTERS = 2000
+"""Of a text in a reply."""
 
 
 @dataclass(frozen=True)
@@ -40,37 +45,57 @@ class Counted:
 
     outputs: (n_bins, n_outputs), to be compared with those of the judged stream.
     n_bins: How many bins are in the tally; meaningless if `why` says what cannot be counted.
-    state_bytes: What the decoder held after the excerpt, beyond what it held before its first bin.
+    state_bytes: What the decoder held after the excerpt, beyond what it held before its first bin; None if it holds
+        something whose size nobody can tell.
     """
 
     outputs: np.ndarray
     tally: Tally
     n_bins: int = 0
     why: str = ""
-    state_bytes: int = 0
+    state_bytes: int | None = None
 
 
-def to_json(counted: Counted, declared: Cost | None) -> dict[str, Any]:
+def to_json(counted: Counted) -> dict[str, Any]:
     """What a worker tells of it: plain numbers, sums over the counted bins."""
     t = counted.tally
-    sums = {name: getattr(t, name) for name in ("macs", "acs", "dense", "elementwise")}
-    sparsity = {name: getattr(t, name) for name in ("activation_sparsity", "connection_sparsity")}
-    about = {name: getattr(counted, name) for name in ("n_bins", "why", "state_bytes")}
-    precision = {name: float(n) for name, n in t.precision.items()}
-    return about | sums | sparsity | {"precision": precision, "declared": declared and dataclasses.asdict(declared)}
+    sums = {name: float(getattr(t, name)) for name in ("macs", "acs", "dense", "elementwise")}
+    sparsity = {name: _float(getattr(t, name)) for name in ("activation_sparsity", "connection_sparsity")}
+    about = {"n_bins": counted.n_bins, "why": counted.why[:MOST_CHARACTERS], "state_bytes": counted.state_bytes}
+    return about | sums | sparsity | {"precision": {name: float(n) for name, n in t.precision.items()}}
 
 
-def declaration(decoder: Decoder, session: SessionInfo) -> Cost | None:
-    """What a decoder declares, if it declares anything."""
-    return None if type(decoder).cost is Decoder.cost else decoder.cost(session)
+def declaration(decoder: Decoder, session: SessionInfo) -> dict[str, Any]:
+    """What a decoder declares, as plain numbers: None if nothing, or if it cannot be read, with the reason."""
+    try:
+        silent = type(decoder).cost is Decoder.cost
+        return {"declared": None if silent else _plain_cost(decoder.cost(session)), "declared_error": ""}
+    except Exception as error:
+        return {"declared": None, "declared_error": f"{type(error).__name__}: {error}"[:MOST_CHARACTERS]}
+
+
+def _plain_cost(cost: Cost) -> dict[str, Any]:
+    return {
+        "macs_per_bin": _float(cost.macs_per_bin),
+        "acs_per_bin": float(cost.acs_per_bin),
+        "elementwise_per_bin": float(cost.elementwise_per_bin),
+        "activation_sparsity": _float(cost.activation_sparsity),
+        "bits": {str(name): operator.index(n_bits) for name, n_bits in cost.bits.items()},
+    }
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def count(subject: Subject, inputs: Inputs, session: SessionInfo) -> Counted:
     """Answer an excerpt, and count the operations of some of its bins."""
     plain = _restored(subject, subject.arrays)
-    before = size_bytes(plain)
+    before = _held_bytes(plain)
     outputs = np.asarray(Decoder.predict(plain, inputs, session), np.float32)
-    counted = Counted(outputs, Tally(), state_bytes=max(0, size_bytes(plain) - before))
+    after = _held_bytes(plain)
+    state_bytes = None if before is None or after is None else max(0, after - before)
+    counted = Counted(outputs, Tally(), state_bytes=state_bytes)
     try:
         _tally(subject, inputs, session, counted)
     except Exception as error:
@@ -82,7 +107,7 @@ def count(subject: Subject, inputs: Inputs, session: SessionInfo) -> Counted:
 
 def _tally(subject: Subject, inputs: Inputs, session: SessionInfo, counted: Counted) -> None:
     own = [source_root(subject.ref)]
-    first = len(inputs) // 2
+    first = max(len(inputs) // 2, len(inputs) - N_COUNTED)
     with NumpyCounter(own) as counter:
         decoder = _restored(subject, counter.wrap(subject.arrays, learned=True))
         factors = _factors(counted.tally, decoder, counter)
@@ -90,15 +115,22 @@ def _tally(subject: Subject, inputs: Inputs, session: SessionInfo, counted: Coun
             if starts:
                 decoder.reset(session)
             given = counter.wrap(bin, learned=False)
-            if k < first or (k - first) % EVERY:
+            if k < first:
                 counted.outputs[k] = decoder.step(given)
                 continue
-            foreign = watching(own) if k == first else contextlib.nullcontext()
-            with counter.on(counted.tally), _torch(counted.tally, factors), foreign:
+            with counter.on(counted.tally), _torch(counted.tally, factors), watching(own):
                 answer = decoder.step(given)
                 counter.check_answer(answer)
             counted.outputs[k] = answer
             counted.n_bins += 1
+
+
+def _held_bytes(decoder: Decoder) -> int | None:
+    """What a decoder holds; None if something in it cannot say how much that is, such as a sparse tensor."""
+    try:
+        return size_bytes(decoder)
+    except Exception:
+        return None
 
 
 def _restored(subject: Subject, arrays: Mapping[str, np.ndarray]) -> Decoder:

@@ -5,8 +5,8 @@ Values are computed on plain views, so they are the same bits. In a counted bin 
 operations would be missing: functions of which no cost is known, arrays that were made where nobody could see how,
 and many numbers that leave NumPy for Python's own arithmetic.
 
-Not seen are products of Python's own numbers (`float(x)`, results of `math`), of integers that left by `tolist`, of
-memory read through the buffer protocol, and calls without any counted operand whose result enters no later operation.
+Not seen are products of the few numbers that may leave (`float(x)`, results of `math`), of memory read through the
+buffer protocol or `np.nditer`, and calls without any counted operand whose result enters no later operation.
 """
 
 import functools

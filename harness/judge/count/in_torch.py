@@ -6,7 +6,6 @@ Python threads, NumPy or compiled extensions compute.
 
 import gc
 import sys
-import types
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,8 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness.judge.count.tally import Tally, UncountedOperation
 from harness.judge.count.torch_factors import Factors
 from harness.judge.count.torch_rules import refuse, rule_of
+from harness.judge.memory import CODE
 
-_CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.FrameType)
 _INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 """How the files begin whose lines are no help in a message."""
 
@@ -61,7 +60,7 @@ def storages(owner: object) -> set[int]:
     kept = []
     while todo:
         thing = todo.pop()
-        if id(thing) in seen or isinstance(thing, _CODE):
+        if id(thing) in seen or isinstance(thing, CODE):
             continue
         seen.add(id(thing))
         kept.append(thing)  # An object that was made here must not give its id to the next one.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BOOL = np.dtype(bool)
 Plain = np.ndarray[Any, Any]
+_FLAT: Any = vars(np.ndarray)["flat"]
 
 
 class Counted(np.ndarray[Any, Any]):
@@ -70,6 +71,21 @@ class Counted(np.ndarray[Any, Any]):
     def __float__(self) -> float:
         self.calls.leaves(self)
         return super().__float__()
+
+    def __int__(self) -> int:
+        self.calls.leaves(self)
+        return super().__int__()
+
+    @property
+    def flat(self) -> Any:
+        # Its elements are plain ones, of which nobody tells.
+        self.calls.leaves(self)
+        return super().flat
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        self.calls.overwrites(self, values)
+        _FLAT.__set__(self, values)
 
 
 def _overwriting(name: str) -> Callable[..., Any]:
@@ -140,7 +156,7 @@ def _scalar_type(kind: Any) -> Any:
     both = {f"__{start}{name}__": ufunc for name, ufunc in OPERATORS.items() for start in ("", "r")}
     methods = {name: _operator(name, ufunc) for name, ufunc in both.items()}
     methods |= {name: _unary(name, kind) for name in ("__neg__", "__pos__", "__abs__", "astype")}
-    methods |= {name: _leaving(name, kind) for name in ("__float__", "item", "tolist")}
+    methods |= {name: _leaving(name, kind) for name in ("__float__", "__int__", "item", "tolist")}
     # One base only: of a scalar type with another base before it, NumPy takes the dtype for `object` and crashes.
     return type(f"Counted{kind.__name__}", (kind,), {"__slots__": (), "__array_ufunc__": _array_ufunc, **methods})
 

@@ -205,7 +205,7 @@ class Calls:
 
     def leaves(self, array: Any) -> None:
         """Values become Python's numbers, whose products nobody sees."""
-        if array.dtype.kind not in "fc" or self.busy:
+        if array.dtype.kind not in "iufc" or self.busy:
             return
         n = int(array.size)
         learned = isinstance(array, np.ndarray) and self.learned.factors(array) is not None

@@ -19,8 +19,6 @@ multiply divide true_divide floor_divide remainder mod fmod divmod square power 
 degrees radians deg2rad rad2deg
 """
 
-CONTRACTION_UFUNCS = "matmul vecdot matvec vecmat"
-
 ACTIVATION_UFUNCS = "tanh heaviside"
 
 RECTIFYING_UFUNCS = "maximum fmax"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.judge.count.torch_factors import Factor, count_along, n_nonzero, name
+from harness.judge.count.torch_factors import Factor, as_array, count_along, n_nonzero, name
 
 Rule = Callable[[Any, Any, Any, Any], Any]
 """(mode, operation, arguments, keyword arguments) -> result; the mode holds `tally` and `factors`."""
@@ -140,7 +140,7 @@ def _uses(weight: Factor, shape: Any, n_out: Any, geometry: Any, *, zeros: bool)
             rest = _rest(shape[1:], n_out, counts.shape[2:], (stride, padding, dilation))
         ones = torch.ones((1, groups, *n_out), dtype=torch.float64)
         turned = torch.convolution(ones, counts, None, stride, padding, dilation, not transposed, rest, groups)
-        weight.known[key] = turned.round().long().flatten().numpy()
+        weight.known[key] = as_array(turned.round().long().flatten())
     return weight.known[key]
 
 
