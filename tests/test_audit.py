@@ -103,7 +103,14 @@ def test_a_step_may_take_twice_as_long_at_the_end(late_us, ok):
     ns = np.full(1000, 50_000)
     ns[-250:] = late_us * 1000
     ns[::7] *= 40  # Disturbances of the machine decide nothing.
-    assert step_time_is_steady(ns, ns).ok is ok
+    assert step_time_is_steady(ns, lambda: ns).ok is ok
+
+
+def test_a_machine_that_was_busy_once_is_no_fault_of_a_decoder():
+    calm, busy = np.full(1000, 50_000), np.full(1000, 50_000)
+    busy[700:] *= 10
+    assert step_time_is_steady(busy, lambda: calm).ok
+    assert not step_time_is_steady(busy, lambda: busy).ok
 
 
 def test_a_worker_may_tidy_up_between_bins_and_no_more():

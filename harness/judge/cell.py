@@ -147,7 +147,7 @@ class _Run:
             judged = Judged(part, first.streamed.outputs)
             self.findings["memory_is_bounded"] = audit.memory_is_bounded(first.memory)
             self.findings["step_time_is_steady"] = audit.step_time_is_steady(
-                first.streamed.round_trip_ns, fast.round_trip_ns
+                first.streamed.round_trip_ns, lambda: whole(worker, part).streamed.round_trip_ns
             )
             self.findings |= in_phase("audit", lambda: audit.audit(worker, judged, metric=self.asked.metric))
             counted = self._count(worker, judged)

@@ -34,7 +34,7 @@ from harness.judge.replies import (
 )
 from harness.judge.resources import Resources, innermost
 from harness.judge.worker import Limits
-from harness.registry import DecoderRef, source_root
+from harness.registry import DecoderRef, source
 from harness.types import Inputs, Recording, SessionInfo
 
 START_S = 120.0
@@ -68,7 +68,7 @@ class Worker:
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wire.MAX_REQUEST)
         command = sandbox.worker_command(
             theirs.fileno(),
-            readable=[source_root(ref)],
+            readable=[source(ref)],
             limits=json.dumps(dataclasses.asdict(limits)),
             level=self.isolation,
         )
@@ -213,9 +213,8 @@ class Worker:
         return WorkerFault("failed", f"the worker {how}" + (f"; it last printed: {said}" if said else ""), at_bin)
 
     def _limit(self, seconds: float) -> None:
-        # A kernel timeout keeps the socket blocking: Python's own timeout would add a poll to every bin.
-        whole = int(seconds)
-        timeval = struct.pack("ll", whole, int((seconds - whole) * 1e6))
+        # A kernel timeout keeps the socket blocking: Python's own timeout would add a poll to every bin. Zero is none.
+        timeval = struct.pack("ll", *divmod(max(1, int(seconds * 1e6)), 1_000_000))
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 

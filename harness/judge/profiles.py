@@ -2,12 +2,18 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from harness.data.suites import SUFFIX, Model, read_model, shipped
 from harness.errors import UsageError
+
+
+Seconds = Annotated[float, Field(ge=1e-3, le=1e7)]
+Gibibytes = Annotated[float, Field(ge=0.01, le=1e6)]
+Mebibytes = Annotated[float, Field(gt=0, le=1e9)]
+"""What the kernel's own limits can hold, with room for every machine that there is."""
 
 
 class Limits(Model):
@@ -22,13 +28,13 @@ class Limits(Model):
     max_output_kib: What a decoder may print.
     """
 
-    fit_seconds: PositiveFloat
-    fit_memory_gib: PositiveFloat
-    step_seconds: PositiveFloat
-    stream_seconds: PositiveFloat
-    count_seconds: PositiveFloat
-    max_artifact_mib: PositiveFloat
-    max_output_kib: PositiveInt
+    fit_seconds: Seconds
+    fit_memory_gib: Gibibytes
+    step_seconds: Seconds
+    stream_seconds: Seconds
+    count_seconds: Seconds
+    max_artifact_mib: Mebibytes
+    max_output_kib: Annotated[int, Field(gt=0, le=10**9)]
 
 
 class Timing(Model):
@@ -38,7 +44,7 @@ class Timing(Model):
     repeats: Latency passes in all, if one was disturbed.
     """
 
-    paced_s: PositiveFloat
+    paced_s: Seconds
     repeats: PositiveInt
 
 
@@ -72,7 +78,7 @@ class Profile(Model):
     device: Literal["cpu", "cuda"]
     cores: PositiveInt | Literal["all"]
     threads: PositiveInt | Literal["all"]
-    memory_gib: PositiveFloat
+    memory_gib: Gibibytes
     limits: Limits
     timing: Timing
     reference: Reference | None = None

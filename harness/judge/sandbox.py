@@ -1,8 +1,9 @@
 """Command lines that start a worker: inside bubblewrap where it works, else as a plain process.
 
 Inside: no network, the system read-only, private /tmp, no home, no data folder, a clean environment, and no
-privileges. Only the interpreter, the harness and the decoder's own package can be read. Inside and outside, a worker
-then lays a filter of system calls over itself (`seccomp.py`); without that it is no sandbox either.
+privileges. Only the interpreter with what is installed there, the harness and the decoder's own hashed files can be
+read. Inside and outside, a worker then lays a filter of system calls over itself (`seccomp.py`); without that it is no
+sandbox either.
 """
 
 import contextlib
@@ -19,9 +20,11 @@ from typing import Literal
 
 import harness
 from harness.judge import seccomp
+from harness.registry import Source
 
 Isolation = Literal["sandbox", "process"]
 
+HARNESS = Path(harness.__file__).parent
 N_PROCESSES = 64
 REAP_S = 2.0
 UIDS = range(100_000, 1_000_000_000)
@@ -46,20 +49,20 @@ def why_no_sandbox() -> str:
     return f"bubblewrap cannot start here: {probe.stderr.decode(errors='replace').strip()}" if probe.returncode else ""
 
 
-def worker_command(descriptor: int, *, readable: Sequence[Path], limits: str, level: Isolation) -> list[str]:
+def worker_command(descriptor: int, *, readable: Sequence[Source], limits: str, level: Isolation) -> list[str]:
     """The command that starts a worker on an inherited socket.
 
     Args:
         descriptor: The worker's end of the socket.
-        readable: Packages or files of the decoder, beside the harness itself.
+        readable: What of decoders can be read, beside the harness itself.
         limits: JSON of `worker.Limits`.
         level: How to isolate it.
     """
-    roots = [Path(harness.__file__).parent, *readable]
+    roots = [HARNESS, *(source.root for source in readable)]
     import_path = ":".join(dict.fromkeys(str(root.parent) for root in roots))
     # Not -I, which would ignore the environment that we set: a fixed hash seed is part of repeating a row.
     python = [sys.executable, "-s", "-P", "-c", BOOT, str(descriptor), import_path, limits]
-    return [*_bwrap(roots), *python] if level == "sandbox" else python
+    return [*_bwrap(readable), *python] if level == "sandbox" else python
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -113,7 +116,7 @@ def _n_tasks(uid: int) -> int:
     return count
 
 
-def _bwrap(roots: Sequence[Path]) -> list[str]:
+def _bwrap(readable: Sequence[Source]) -> list[str]:
     root_user = os.geteuid() == 0
     args = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session"]
     if root_user:
@@ -121,12 +124,11 @@ def _bwrap(roots: Sequence[Path]) -> list[str]:
     else:
         args += ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--uid", "65534"]
     args += ["--proc", "/proc", "--dev", "/dev", "--size", TMP_BYTES, "--perms", "1777", "--tmpfs", "/tmp"]
-    visible = list(dict.fromkeys([*_system(), *_interpreter(), *roots]))
-    # Folders that bubblewrap makes on its own account can be entered but not listed, and imports list them.
-    for folder in sorted({parent for path in visible for parent in path.parents} - {Path("/"), Path("/tmp")}):
-        args += ["--perms", "0755", "--dir", str(folder)]
-    for path in visible:
-        args += ["--ro-bind", str(path), str(path)]
+    visible = list(dict.fromkeys([*_system(), *_interpreter()]))
+    args += _folders([*visible, HARNESS, *(source.root for source in readable)]) + _bound(visible)
+    for source in readable:
+        args += _only(source)
+    args += _bound([HARNESS])
     for link in (Path("/lib"), Path("/lib64"), Path("/bin")):
         if link.is_symlink():
             args += ["--symlink", str(link.readlink()), str(link)]
@@ -135,6 +137,26 @@ def _bwrap(roots: Sequence[Path]) -> list[str]:
     args += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
     # The uid is dropped inside: dropped outside, bubblewrap could not read an interpreter below a closed home.
     return [*args, shutil.which("setpriv") or "setpriv", *_without_privileges()] if root_user else args
+
+
+def _only(source: Source) -> list[str]:
+    """The files of a source, and nothing else of its folder, even where that is installed beside the interpreter."""
+    root = str(source.root)
+    if source.files == (source.root,):
+        return _bound(source.files)
+    inner = [parent for path in source.files for parent in path.parents if source.root in parent.parents]
+    folders = [part for folder in sorted(set(inner)) for part in ("--perms", "0755", "--dir", str(folder))]
+    return ["--perms", "0755", "--tmpfs", root, *folders, *_bound(source.files), "--remount-ro", root]
+
+
+def _folders(paths: Sequence[Path]) -> list[str]:
+    # Folders that bubblewrap makes on its own account can be entered but not listed, and imports list them.
+    outer = sorted({parent for path in paths for parent in path.parents} - {Path("/"), Path("/tmp")})
+    return [part for folder in outer for part in ("--perms", "0755", "--dir", str(folder))]
+
+
+def _bound(paths: Sequence[Path]) -> list[str]:
+    return [part for path in paths for part in ("--ro-bind", str(path), str(path))]
 
 
 def _system() -> list[Path]:
