@@ -22,6 +22,9 @@ from harness.decoder import Decoder
 from harness.errors import DecoderError, UsageError
 
 GROUP = "harness.decoders"
+TORCH_HELPER = Path(__file__).parent / "torch_decoder.py"
+MAX_FILES = 1000
+"""Each becomes a mount of its own in a worker."""
 
 
 @dataclass(frozen=True)
@@ -161,20 +164,65 @@ def source_root(ref: DecoderRef) -> Path:
     return origin.parent if spec.submodule_search_locations else origin
 
 
+@dataclass(frozen=True)
+class Source:
+    """What of a decoder a worker may read, and all that its hash covers: the two are the same.
+
+    root: The file, or the top-level package folder.
+    files: In name order: the modules that the decoder imports from its package, and all files of the package that are
+        no Python source, such as tables and compiled modules. Caches and hidden files are left out.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+
+
+def source(ref: DecoderRef) -> Source:
+    """Find a decoder's own files, without running them.
+
+    Raises:
+        DecoderError: If they are not there, are no valid Python, or are too many.
+    """
+    root = source_root(ref)
+    own = {path for path in _closure(ref) if path == root or root in path.parents}
+    own |= {path for path in _below(root) if path.suffix != ".py"}
+    if len(own) > MAX_FILES:
+        raise DecoderError(
+            f"decoder {ref.name!r}: {root} holds {len(own)} files; {MAX_FILES} are allowed; "
+            f"put the decoder into a package of its own, without what it does not need"
+        )
+    return Source(root, tuple(sorted(own)))
+
+
 def source_sha256(ref: DecoderRef) -> str:
-    """Hash of the decoder's own source: its file and all that it imports from its top-level package."""
+    """Hash of the decoder's own source, names and contents, and of the harness's torch helper where it is used."""
+    found = source(ref)
+    named = {path.relative_to(found.root.parent).as_posix(): path for path in found.files}
+    if TORCH_HELPER in _closure(ref):
+        named["harness/torch_decoder.py"] = TORCH_HELPER
     digest = hashlib.sha256(ref.entry_point.rpartition("/")[2].encode())
-    base = source_root(ref).parent
-    named = {(p.relative_to(base) if base in p.parents else Path(p.name)).as_posix(): p for p in _closure(ref)}
     for name, path in sorted(named.items()):
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+        with path.open("rb") as file:
+            digest.update(name.encode(errors="surrogateescape") + b"\0" + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def source_bytes(ref: DecoderRef) -> int:
+    """Size of the decoder's own source, in bytes: constants can hide there that no artefact holds."""
+    return sum(path.stat().st_size for path in source(ref).files)
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """The files of a package, apart from caches and hidden ones."""
+    for path in root.rglob("*"):
+        parts = path.relative_to(root).parts
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in parts):
+            yield path
 
 
 def _closure(ref: DecoderRef) -> set[Path]:
     """The decoder's file and all that it imports from its own package, and the harness's torch helper."""
     root = source_root(ref)
-    torch_helper = Path(__file__).parent / "torch_decoder.py"
     start = root if root.is_file() else _module_file(ref.module, root)
     if start is None:
         raise DecoderError(f"decoder {ref.name!r}: module {ref.module!r} is not in {root}; install the plugin again")
@@ -182,12 +230,15 @@ def _closure(ref: DecoderRef) -> set[Path]:
     todo = [start]
     while todo:
         path = todo.pop()
+        if path in found:
+            continue
         found.add(path)
+        # Python runs the __init__.py of every package that a module lies in.
+        todo += [init for folder in path.parents if root in (folder, *folder.parents) and (init := _init(folder))]
         for module in _imports(path, _package_of(path, root)):
-            file = torch_helper if module == "harness.torch_decoder" else None
-            if root.is_dir() and module.partition(".")[0] == root.name:
-                file = _module_file(module, root)
-            if file and file.is_file() and file not in found:
+            if module == "harness.torch_decoder":
+                todo.append(TORCH_HELPER)
+            elif root.is_dir() and module.partition(".")[0] == root.name and (file := _module_file(module, root)):
                 todo.append(file)
     return found
 
@@ -209,11 +260,15 @@ def _package_of(path: Path, root: Path) -> str:
 
 
 def _module_file(module: str, package: Path) -> Path | None:
+    # In Python's own order: a folder with an __init__.py hides a file of the same name.
     path = package.joinpath(*module.split(".")[1:])
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
+    file = path.with_name(f"{path.name}.py")
+    return _init(path) or (file if file.is_file() else None)
+
+
+def _init(folder: Path) -> Path | None:
+    path = folder / "__init__.py"
+    return path if path.is_file() else None
 
 
 def _import_file(path: Path) -> Any:

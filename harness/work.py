@@ -1,7 +1,6 @@
 """The work of an evaluation: fits and tests, each of which is done once and then lies in the store."""
 
 import os
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -238,5 +237,7 @@ def _lock(store: Store, key: str) -> FileLock:
 
 
 def alone() -> FileLock:
-    """Only one test pass at a time on this machine, whichever run it belongs to."""
-    return FileLock(Path(tempfile.gettempdir()) / f"neural-decoder-harness-{os.geteuid()}.lock")
+    """Only one test pass of this user at a time on this machine, whichever run it belongs to."""
+    # Not where the environment says: runs with another TMPDIR would not wait for each other. Nor in /run/user, which
+    # ends with a login while runs go on, or in the home folder, which several machines may share.
+    return FileLock(Path("/tmp") / f"neural-decoder-harness-{os.geteuid()}.lock")

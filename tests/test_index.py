@@ -65,6 +65,18 @@ def test_an_edited_record_is_named_and_costs_the_others_nothing(store):
     assert len(index.rows(store)) == 3
 
 
+@pytest.mark.parametrize("seed", [2**63 - 1, 2**63, -(2**63) - 1, 2**70, 10**1000])
+def test_a_whole_number_that_sqlite_cannot_hold_is_named_and_costs_the_others_nothing(store, seed):
+    path = store.save(make_record(seed=seed))
+    found = {row["path"]: row for row in index.rows(store)}
+    row = found.pop(path.relative_to(store.root).as_posix())
+    assert [row["problem"] for row in found.values()] == [None] * 3
+    if seed == 2**63 - 1:
+        assert (row["seed"], row["problem"]) == (seed, None)
+    else:
+        assert f"seed is a whole number of {seed.bit_length()} bits; an index holds up to 63" in row["problem"]
+
+
 def test_many_readers_at_once_agree(store):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: says(store), range(24)))

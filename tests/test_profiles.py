@@ -1,6 +1,9 @@
 """Hardware profiles: the shipped ones load, and a wrong one is refused with the reason."""
 
 import os
+import socket
+import struct
+import tempfile
 
 import pytest
 import yaml
@@ -8,7 +11,9 @@ import yaml
 from harness.data.suites import shipped
 from harness.errors import UsageError
 from harness.judge.hardware import calibrate
+from harness.judge.host import Worker
 from harness.judge.profiles import known_profiles, load_profile
+from harness.work import alone
 
 
 def changed(folder, **changes):
@@ -72,6 +77,52 @@ def test_a_lab_brings_its_own_profile_as_a_file(tmp_path):
 def test_a_wrong_profile_is_refused_and_the_key_named(tmp_path, changes, named):
     with pytest.raises(UsageError, match=f"mine.yaml: {named}"):
         load_profile(changed(tmp_path, **changes))
+
+
+LIMITS = load_profile("cpu-1").limits.model_dump()
+
+
+@pytest.mark.parametrize("value", [0, 1e-9, -1, float("inf"), float("nan"), 1e400, "1e400", 1e300])
+@pytest.mark.parametrize("key", sorted(LIMITS))
+def test_a_limit_that_the_kernel_cannot_hold_is_refused(tmp_path, key, value):
+    if (key, value) == ("max_artifact_mib", 1e-9):
+        value = 0.0
+    with pytest.raises(UsageError, match=f"mine.yaml: limits.{key}"):
+        load_profile(changed(tmp_path, limits=LIMITS | {key: value}))
+
+
+@pytest.mark.parametrize("value", [1e-9, float("inf"), float("nan"), 1e300])
+def test_a_memory_or_paced_time_out_of_bounds_is_refused(tmp_path, value):
+    with pytest.raises(UsageError, match="mine.yaml: memory_gib"):
+        load_profile(changed(tmp_path, memory_gib=value))
+    with pytest.raises(UsageError, match="mine.yaml: timing.paced_s"):
+        load_profile(changed(tmp_path, timing={"paced_s": value, "repeats": 1}))
+
+
+@pytest.mark.parametrize("key", sorted(LIMITS))
+@pytest.mark.parametrize("value", [1, 1000])
+def test_a_limit_that_a_lab_may_want_is_accepted(tmp_path, key, value):
+    assert getattr(load_profile(changed(tmp_path, limits=LIMITS | {key: value})).limits, key) == value
+
+
+@pytest.mark.parametrize("seconds, expected_s", [(1e-9, 0.004), (1e-3, 0.004), (2.5, 2.5), (1e7, 1e7)])
+def test_the_socket_of_a_worker_always_has_a_limit(seconds, expected_s):
+    worker = object.__new__(Worker)
+    worker._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with worker._channel, theirs:
+        worker._limit(seconds)
+        for side in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            whole, micro = struct.unpack("ll", worker._channel.getsockopt(socket.SOL_SOCKET, side, 16))
+            # The kernel rounds up to its own ticks, of 10 ms at most.
+            assert 0 < whole + micro / 1e6 <= expected_s + 0.01
+
+
+def test_runs_with_another_folder_for_temporary_files_wait_for_the_same_lock(tmp_path, monkeypatch):
+    before = alone().lock_file
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert tempfile.gettempdir() == str(tmp_path)
+    assert alone().lock_file == before
 
 
 @pytest.mark.parametrize("name", ["cpu-9", "missing.yaml"])

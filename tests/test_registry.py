@@ -1,9 +1,15 @@
 """Finding decoders, constructing them, hashing their source."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from harness import registry
 from harness.errors import DecoderError, UsageError
+from harness.judge import sandbox
+
+sandboxed = pytest.mark.skipif(sandbox.isolation() != "sandbox", reason="workers cannot be sandboxed here")
 
 SOURCE = """
 from dataclasses import dataclass
@@ -26,6 +32,17 @@ class Mine(Decoder):
 def mine(tmp_path):
     (tmp_path / "mine.py").write_text(SOURCE)
     return registry.find(f"{tmp_path}/mine.py:Mine")
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    package = tmp_path / "my_plugin"
+    (package / "tables").mkdir(parents=True)
+    texts = {"__init__.py": "", "used.py": "A = 1", "unused.py": "B = 1", "main.py": "from .used import A\n" + SOURCE}
+    for name, text in {**texts, "tables/weights.npy": "0123"}.items():
+        (package / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    return package, registry.DecoderRef("mine", "my_plugin.main:Mine", "1")
 
 
 def test_installed_decoders_are_found_without_importing_them():
@@ -79,16 +96,97 @@ def test_an_import_that_fails_names_the_decoder(tmp_path):
         registry.load(registry.find(f"{tmp_path}/broken.py:Mine"))
 
 
-def test_the_source_hash_follows_imports_inside_the_package_and_nothing_else(tmp_path, monkeypatch):
-    package = tmp_path / "my_plugin"
-    package.mkdir()
-    texts = {"__init__": "", "used": "A = 1", "unused": "B = 1", "main": "from .used import A\n" + SOURCE}
-    for name, text in texts.items():
-        (package / f"{name}.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    ref = registry.DecoderRef("mine", "my_plugin.main:Mine", "1")
+def test_of_the_modules_of_a_package_only_those_that_are_imported_are_in_the_hash(plugin):
+    package, ref = plugin
     before = registry.source_sha256(ref)
     (package / "unused.py").write_text("B = 2")
     assert registry.source_sha256(ref) == before
     (package / "used.py").write_text("A = 2")
     assert registry.source_sha256(ref) != before
+
+
+@pytest.mark.parametrize("name", ["tables/weights.npy", "new.bin", "__init__.py", "compiled.so"])
+def test_a_changed_or_new_file_of_the_package_changes_the_hash(plugin, name):
+    package, ref = plugin
+    before = registry.source_sha256(ref)
+    (package / name).write_text("X = 9")
+    assert registry.source_sha256(ref) != before
+
+
+@pytest.mark.parametrize("name", ["__pycache__/main.pyc", "tables/__pycache__/a.npy", ".git/HEAD", ".cache"])
+def test_a_cache_or_hidden_file_is_in_no_hash(plugin, name):
+    package, ref = plugin
+    before = registry.source_sha256(ref)
+    (package / name).parent.mkdir(exist_ok=True)
+    (package / name).write_text("whatever")
+    assert registry.source_sha256(ref) == before
+
+
+def test_files_that_together_hold_the_same_bytes_have_different_hashes(plugin):
+    package, ref = plugin
+    (package / "a").write_bytes(b"1\0my_plugin/b\x002")
+    one = registry.source_sha256(ref)
+    (package / "a").write_bytes(b"1")
+    (package / "b").write_bytes(b"2")
+    assert registry.source_sha256(ref) != one
+
+
+def test_the_source_of_a_file_is_that_file_alone(mine):
+    path = Path(mine.module)
+    before = registry.source_sha256(mine)
+    (path.parent / "weights.npy").write_text("beside")
+    assert registry.source(mine) == registry.Source(path, (path,))
+    assert registry.source_sha256(mine) == before
+    assert registry.source_bytes(mine) == len(SOURCE)
+
+
+def test_the_size_of_a_source_counts_every_file_that_is_hashed(plugin):
+    package, ref = plugin
+    names = ("__init__.py", "main.py", "tables/weights.npy", "used.py")
+    assert registry.source(ref).files == tuple(package / name for name in names)
+    assert registry.source_bytes(ref) == sum(len((package / name).read_bytes()) for name in names)
+
+
+def test_one_baseline_is_no_part_of_the_source_of_another():
+    names = {path.name for path in registry.source(registry.find("wiener")).files}
+    assert {"__init__.py", "wiener.py", "ridge.py"} <= names
+    assert not names & {"gru.py", "lstm.py", "mlp.py"}
+
+
+def test_a_folder_hides_a_file_of_the_same_name_from_the_hash_as_from_python(plugin):
+    package, ref = plugin
+    (package / "used").mkdir()
+    (package / "used" / "__init__.py").write_text("A = 3")
+    assert package / "used" / "__init__.py" in registry.source(ref).files
+    assert package / "used.py" not in registry.source(ref).files
+
+
+def test_a_package_of_too_many_files_is_refused_with_their_number(plugin, monkeypatch):
+    monkeypatch.setattr(registry, "MAX_FILES", 3)
+    with pytest.raises(DecoderError, match="my_plugin holds 4 files; 3 are allowed; put the decoder"):
+        registry.source(plugin[1])
+
+
+@sandboxed
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_worker_sees_the_hashed_files_of_a_package_and_no_others(plugin, monkeypatch, installed):
+    package, ref = plugin
+    (package / ".secret").write_text("hidden")
+    package.parent.chmod(0o755)
+    interpreter = [*sandbox._interpreter(), *([package.parent] if installed else [])]
+    monkeypatch.setattr(sandbox, "_interpreter", lambda: interpreter)
+    assert seen(ref, package) == set(registry.source(ref).files)
+
+
+@sandboxed
+def test_a_worker_sees_nothing_beside_the_file_of_a_decoder(mine):
+    path = Path(mine.module)
+    (path.parent / "weights.npy").write_text("beside")
+    assert seen(mine, path.parent) == {path}
+
+
+def seen(ref, folder):
+    """The files below a folder that a sandboxed process can find there."""
+    command = [*sandbox._bwrap([registry.source(ref)]), "/usr/bin/find", str(folder), "-type", "f"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {Path(line) for line in found.stdout.splitlines()}

@@ -151,6 +151,17 @@ def test_a_suite_that_cannot_be_meant_is_refused_with_its_file(tmp_path, changes
     assert str(path) in str(refused.value)
 
 
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan", "1e400", "1.0e+400"])
+@pytest.mark.parametrize("key", ["task.bin_s", "calibration_s"])
+def test_a_number_that_is_not_finite_is_refused_with_its_key(tmp_path, key, number):
+    path = tmp_path / "tiny.yaml"
+    name = key.rpartition(".")[2]
+    text = yaml.safe_dump(minimal(calibration_s=0.02))
+    path.write_text(text.replace(f"{name}: 0.02", f"{name}: {number}"))
+    with pytest.raises(UsageError, match=rf"tiny\.yaml: {key}"):
+        load_suite(str(path))
+
+
 def test_an_unknown_tier_is_refused_with_those_there_are(reaching):
     with pytest.raises(UsageError, match="no tier 'huge'; it has: simulated, mini"):
         reaching.in_tier("huge")

@@ -85,6 +85,13 @@ def test_a_wrong_track_is_refused_and_the_key_named(tmp_path, changes, said):
         tracks_with([write(tmp_path, **changes)])
 
 
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), "1e400"])
+def test_a_budget_that_is_no_finite_number_is_refused(tmp_path, budget, value):
+    with pytest.raises(UsageError, match=f"{budget}: Input should be a finite number"):
+        tracks_with([write(tmp_path, **{budget: value})])
+
+
 def test_a_missing_track_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match="there is no track file"):
         tracks_with([tmp_path / "nothing.yaml"])

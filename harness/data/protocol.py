@@ -16,9 +16,9 @@ from pydantic import (
 
 
 class Model(BaseModel):
-    """Strict and frozen: a typo in a suite is an error, not a default."""
+    """Strict and frozen: a typo in a suite is an error, not a default; numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SpikesAt(Model):

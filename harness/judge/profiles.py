@@ -9,7 +9,6 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from harness.data.suites import SUFFIX, Model, read_model, shipped
 from harness.errors import UsageError
 
-
 Seconds = Annotated[float, Field(ge=1e-3, le=1e7)]
 Gibibytes = Annotated[float, Field(ge=0.01, le=1e6)]
 Mebibytes = Annotated[float, Field(gt=0, le=1e9)]

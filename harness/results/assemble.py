@@ -15,7 +15,7 @@ from harness.judge import artifact
 from harness.judge.budget import Measured, Track, why_not
 from harness.judge.profiles import Profile
 from harness.judge.replies import WorkerFault
-from harness.registry import DecoderRef
+from harness.registry import DecoderRef, source_bytes
 from harness.results import cells, records
 from harness.results.store import Store, read_record, write_whole
 from harness.results.summaries import Costs, Timing
@@ -247,6 +247,7 @@ class _Gathered:
             entry_point=run.identity()["entry_point"],
             parameters=dict(run.parameters),
             source_sha256=run.source,
+            source_bytes=source_bytes(run.ref),
         )
 
 

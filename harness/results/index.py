@@ -88,9 +88,20 @@ def _refresh(index: sqlite3.Connection, store: Store) -> None:
 def _row(path: Path, name: str, state: tuple[int, int]) -> Row:
     row: Row = dict.fromkeys(COLUMNS) | {"path": name, "changed_ns": state[0], "size": state[1]}
     try:
-        return row | _summary(read_record(path))
+        return row | _held(_summary(read_record(path)), path)
     except BadData as error:
         return row | {"problem": str(error)}
+
+
+def _held(summary: Row, path: Path) -> Row:
+    """A summary, if SQLite can hold it: JSON has whole numbers of any size."""
+    for name, value in summary.items():
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise BadData(
+                f"{path}: {name} is a whole number of {value.bit_length()} bits; an index holds up to 63; "
+                f"move the record away and run it again with a smaller one"
+            )
+    return summary
 
 
 def _summary(r: Record) -> Row:

@@ -23,13 +23,14 @@ class Part(BaseModel):
 
 
 class DecoderIdentity(Part):
-    """Which code, with which hyper-parameters."""
+    """Which code, with which hyper-parameters; `source_bytes` counts all that the hash covers, data files too."""
 
     name: str
     version: str
     entry_point: str
     parameters: dict[str, Any]
     source_sha256: str
+    source_bytes: int | None = None
 
 
 class Score(Part):
