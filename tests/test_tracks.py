@@ -92,6 +92,13 @@ def test_a_budget_that_is_no_finite_number_is_refused(tmp_path, budget, value):
         tracks_with([write(tmp_path, **{budget: value})])
 
 
+@pytest.mark.parametrize("text", ["version: 2020-13-45", "version: [", "version: " + "9" * 5000])
+def test_a_file_that_yaml_cannot_read_is_refused(tmp_path, text):
+    (tmp_path / "broken.yaml").write_text(text)
+    with pytest.raises(UsageError, match="broken.yaml is no valid YAML"):
+        tracks_with([tmp_path / "broken.yaml"])
+
+
 def test_a_missing_track_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match="there is no track file"):
         tracks_with([tmp_path / "nothing.yaml"])

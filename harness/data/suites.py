@@ -247,9 +247,10 @@ def read_model(path: Path, model: type[M]) -> M:
     try:
         content = yaml.load(path.read_bytes(), Loader=_Loader)
         return model.model_validate(content)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no valid YAML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{path}: {where or 'file'}: {first['msg']} (given: {str(first['input'])[:80]!r})") from None
+    except (yaml.YAMLError, ValueError) as error:
+        # A date or a number that Python cannot hold is a ValueError of its own.
+        raise UsageError(f"{path} is no valid YAML: {error}") from None
