@@ -136,11 +136,6 @@ def bandwidth(calibration: dict[str, float]) -> float:
     return 8 * LARGE[0] * LARGE[1] / 1e6 / calibration["gemv_20mb_ms"]
 
 
-def noisy(before: dict[str, float], after: dict[str, float]) -> bool:
-    """Whether something else took the core, or its speed changed, judged by what was timed around a pass alone."""
-    return bool(_why_contended(before, after) or _why_drifted(before, after))
-
-
 class Guard:
     """Watches a pass: calibrates before and after it, and asks the kernel how long this thread had to wait meanwhile.
 
