@@ -84,7 +84,8 @@ def test_the_track_is_kept_in_the_address_and_read_from_it(tmp_path, monkeypatch
 
 
 def test_a_track_that_another_board_does_not_have_is_left_with_a_word(tmp_path, monkeypatch):
-    page = run_page(write_store(tmp_path, [make_judged(), make_record(tier="mini")]), monkeypatch, track="implant")
+    newest = make_record(tier="mini", started_utc="2026-02-01T12:00:00Z")
+    page = run_page(write_store(tmp_path, [make_judged(), newest]), monkeypatch, track="implant")
     assert page.info[0].value == "The link asks for implant, which is not here; this is causal."
     assert page.selectbox[1].value == page.query_params["track"] == "causal"
 
