@@ -105,8 +105,13 @@ def _operations(record: Record) -> str:
 
 
 def _tracks(records: Sequence[Record]) -> str:
-    """The tracks that all seeds qualify for."""
-    return " ".join(name for name in records[0].tracks if all(r.tracks[name].ok for r in records))
+    """The tracks that all seeds qualify for, in few words."""
+    known = list(records[0].tracks)
+    kept = [name for name in known if all(r.tracks[name].ok for r in records)]
+    lost = [name for name in known if name not in kept]
+    if kept and len(lost) < 2:
+        return f"all but {lost[0]}" if lost else "all"
+    return ", ".join(kept)
 
 
 def _reasons(by_decoder: Mapping[str, Sequence[Record]]) -> Iterator[str]:
