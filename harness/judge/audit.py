@@ -85,13 +85,13 @@ def audit(worker: Worker, judged: Judged, *, metric: Metric) -> dict[str, Findin
 
 
 def replays(inputs: Inputs, rng: np.random.Generator) -> list[slice]:
-    """Where the judged pass is looked at again: the opening, those of some segments, and up to a late random bin."""
+    """Where the judged pass is looked at again: the openings of some segments, and a whole one, drawn by its length."""
     segments = inputs.segments()
     chosen = [segments[i] for i in {0, len(segments) - 1, *rng.integers(len(segments), size=2).tolist()}]
     openings = [slice(s.start, min(s.stop, s.start + EXCERPT_BINS)) for s in chosen]
-    late = int(rng.integers(len(inputs)))
-    start = next(s.start for s in reversed(segments) if s.start <= late)
-    return [*openings, slice(start, min(late, start + LONGEST_REPLAY) + 1)]
+    somewhere = int(rng.integers(len(inputs)))
+    whole = next(s for s in reversed(segments) if s.start <= somewhere)
+    return [*openings, slice(whole.start, min(whole.stop, whole.start + LONGEST_REPLAY))]
 
 
 def _future(worker: Worker, excerpt: Inputs, seen: np.ndarray, judged: Judged, rng: np.random.Generator) -> Finding:

@@ -58,10 +58,13 @@ def _opened(store: Store) -> Iterator[sqlite3.Connection]:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=30, isolation_level=None)
     try:
+        # One at a time: between another's look and its drop a table could come and go.
+        connection.execute("BEGIN IMMEDIATE")
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             connection.execute("DROP TABLE IF EXISTS records")
         connection.execute(f"CREATE TABLE IF NOT EXISTS records ({', '.join(COLUMNS)}, PRIMARY KEY (path))")
         connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
         connection.execute("PRAGMA quick_check")
     except sqlite3.DatabaseError:
         connection.close()
