@@ -9,21 +9,34 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from harness.errors import DecoderError
+from harness.judge.packing import Packed, pack_integers, unpack_integers
 
 KINDS = "biuf"
 HEADER_LIMIT = 8 << 20
 
 
-def pack(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> bytes:
+def pack(
+    arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None, *, bits: Mapping[str, int] | None = None
+) -> bytes:
     """Arrays and a JSON-able description as one safetensors file.
+
+    Args:
+        arrays: What was learned.
+        meta: The description.
+        bits: Name -> bits of one value: integer arrays that fit are stored so narrowly; the others as they are.
 
     Raises:
         DecoderError: If something is no array of booleans, integers or floats.
     """
     for name, values in arrays.items():
         _refuse_strange(name, values)
-    contiguous = {name: _little_endian(values) for name, values in arrays.items()}
-    return bytes(save(contiguous, {"meta": json.dumps(meta or {})}))
+    stored = {name: _little_endian(values) for name, values in arrays.items()}
+    notes: dict[str, Any] = {}
+    for name in sorted(set(bits or {}) & set(stored)):
+        if packed := pack_integers(stored[name], (bits or {})[name]):
+            stored[name], notes[name] = packed.content, packed.note
+    about = {"meta": json.dumps(meta or {})} | ({"packed": json.dumps(notes)} if notes else {})
+    return bytes(save(stored, about))
 
 
 def unpack(content: bytes) -> dict[str, np.ndarray]:
@@ -34,6 +47,8 @@ def unpack(content: bytes) -> dict[str, np.ndarray]:
     """
     try:
         arrays = {name: np.array(values) for name, values in load(content).items()}
+        notes = json.loads(_about(content).get("packed", "{}")) if arrays else {}
+        arrays |= {name: unpack_integers(Packed(arrays[name], note)) for name, note in notes.items()}
     except (SafetensorError, ValueError, KeyError, OverflowError, AttributeError, TypeError) as error:
         raise DecoderError(f"artefact of {len(content)} bytes is no safetensors file: {error}; fit again") from None
     for name, values in arrays.items():
@@ -43,11 +58,17 @@ def unpack(content: bytes) -> dict[str, np.ndarray]:
 
 def meta(content: bytes) -> dict[str, Any]:
     """The description that `pack` stored beside the arrays."""
+    stored: dict[str, Any] = json.loads(_about(content)["meta"])
+    return stored
+
+
+def _about(content: bytes) -> dict[str, Any]:
+    """What a safetensors file says of itself beside its arrays; empty if nothing."""
     size = int.from_bytes(content[:8], "little")
     if not 0 < size <= min(HEADER_LIMIT, len(content) - 8):
         raise DecoderError(f"artefact of {len(content)} bytes is no safetensors file: its header says {size} bytes")
-    stored: dict[str, Any] = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["meta"])
-    return stored
+    about: dict[str, Any] = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    return about
 
 
 def n_parameters(arrays: Mapping[str, np.ndarray]) -> int:
