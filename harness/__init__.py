@@ -2,8 +2,8 @@
 
 from harness.decoder import Decoder
 from harness.errors import HarnessError
-from harness.types import Bin, Cost, Inputs, Recording, SessionInfo, StreamInfo
+from harness.types import Bin, Cost, Delay, Inputs, Recording, SessionInfo, StreamInfo
 
 __version__ = "0.1.0"
 
-__all__ = ["Bin", "Cost", "Decoder", "HarnessError", "Inputs", "Recording", "SessionInfo", "StreamInfo"]
+__all__ = ["Bin", "Cost", "Decoder", "Delay", "HarnessError", "Inputs", "Recording", "SessionInfo", "StreamInfo"]

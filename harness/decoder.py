@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from harness.types import Bin, Cost, Inputs, Recording, SessionInfo
+from harness.types import Bin, Cost, Delay, Inputs, Recording, SessionInfo
 
 
 class Decoder(abc.ABC):
@@ -50,6 +50,10 @@ class Decoder(abc.ABC):
 
     def adapt(self, recording: Recording) -> None:  # noqa: B027
         """Adjust to a new session from the few labelled minutes that the suite gives."""
+
+    def delay(self) -> Delay:
+        """Of which bin an answer speaks; by default of the bin that has just ended."""
+        return Delay()
 
     def cost(self, session: SessionInfo) -> Cost:
         """Declare the operations of one bin, where they cannot be counted."""

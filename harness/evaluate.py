@@ -4,23 +4,24 @@ All fits come first, several at a time; then every test pass alone on its core, 
 other work of ours. Finished fits and cells are kept by content and never run twice.
 """
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Protocol
 
 from harness import engine
-from harness.data.suites import Session, Suite
 from harness.errors import UsageError
 from harness.judge.hardware import why_not_served
 from harness.judge.host import describe, end_all
 from harness.judge.replies import Description, WorkerFault
+from harness.learning import Purpose, Share, lessons, stages_of
+from harness.plan import Plan, Recordings
 from harness.registry import DecoderRef, source_sha256
 from harness.results import cells
 from harness.results.assemble import Context, Run, SessionCell, assemble
 from harness.results.records import Record, canonical
 from harness.results.store import write_whole
-from harness.work import Fit, Plan, Purpose, Recordings, Test, alone
+from harness.types import Delay
+from harness.work import Test, alone
 
 
 class Watch(Protocol):
@@ -33,30 +34,39 @@ class Watch(Protocol):
 def evaluate(plan: Plan, watch: Watch) -> list[Record]:
     """Run a plan and return one record per decoder and seed; whatever fails is in its record."""
     _refuse_unserved(plan)
-    sessions = plan.suite.in_tier(plan.tier)
     runs = [run for ref in plan.decoders for run in _runs(plan, ref)]
-    recordings = Recordings(plan)
-    purposes: tuple[Purpose, ...] = ("again", "blind") if plan.audit == "full" else ()
-    fits, tests = [], []
-    for group, run in itertools.product(_fit_groups(plan.suite, sessions), runs):
-        fit = Fit(plan, run, group, recordings)
-        extra = {purpose: Fit(plan, run, group, recordings, purpose=purpose) for purpose in purposes}
-        fits += [fit, *extra.values()]
-        tests += [Test(fit, session, extra=extra, paced=session is sessions[0]) for session in group]
-    watch.total(len(fits) + len(tests))
-    for name in engine.run([fit.do for fit in fits], n_workers=plan.n_workers, stop=end_all):
-        watch.done(name)
+    tests = _tests(plan, runs)
+    stages = stages_of([stage for test in tests for stage in (test.learned, *test.extra.values())])
+    watch.total(sum(map(len, stages)) + len(tests))
+    for stage in stages:
+        for name in engine.run([one.do for one in stage], n_workers=plan.n_workers, stop=end_all):
+            watch.done(name)
     for test in tests:
         with alone():
             watch.done(test.do())
-    return [_record(plan, run, [test for test in tests if test.fit.run is run]) for run in runs]
+    return [_record(plan, run, [test for test in tests if test.share.run is run]) for run in runs]
+
+
+def _tests(plan: Plan, runs: Sequence[Run]) -> list[Test]:
+    """All test passes, with the stages of learning that each needs; sessions of the tier in its order."""
+    suite, recordings = plan.suite, Recordings(plan)
+    sessions = suite.in_tier(plan.tier)
+    scored = [s for s in sessions if s.role != "source"]
+    purposes: tuple[Purpose, ...] = ("score", "again", "blind") if plan.audit == "full" else ("score",)
+    tests = []
+    for run in runs:
+        learned = {purpose: lessons(Share(plan, run, recordings, purpose), sessions) for purpose in purposes}
+        for s in scored:
+            extra = {purpose: learned[purpose][s.id] for purpose in purposes[1:]}
+            tests.append(Test(learned["score"][s.id], s, extra=extra, paced=s is scored[0]))
+    return tests
 
 
 def _refuse_unserved(plan: Plan) -> None:
     """Say no to what this version would silently do in another way."""
-    suite, profile = plan.suite, plan.profile
-    if suite.pretraining or suite.calibration_s:
-        raise UsageError(f"suite {suite.label} asks for pretraining or calibration, which this version does not run")
+    profile = plan.profile
+    if all(s.role == "source" for s in plan.suite.in_tier(plan.tier)):
+        raise UsageError(f"no session of tier {plan.tier!r} is scored; give one the role 'scored' or 'new'")
     if why := why_not_served(profile):
         raise UsageError(f"profile {profile.label} cannot be served here: {why}; `harness hardware` shows which can")
     if "seed" in plan.settings:
@@ -76,10 +86,8 @@ def _runs(plan: Plan, ref: DecoderRef) -> list[Run]:
         raise UsageError(f"decoder {ref.name!r} reads {', '.join(wanted)}; suite {plan.suite.label} gives {offered}")
     seeded = "seed" in found.parameters
     chosen = seeds[:1] if found.deterministic or not seeded else seeds
-    return [
-        Run(ref, dict(found.parameters) | ({"seed": s} if seeded else {}), source, wanted, found.causal, s)
-        for s in chosen
-    ]
+    one = Run(ref, found.parameters, source, wanted, found.causal, seeds[0], found.stages, found.delay)
+    return [replace(one, parameters={**found.parameters, **({"seed": s} if seeded else {})}, seed=s) for s in chosen]
 
 
 def _description(plan: Plan, ref: DecoderRef, source: str) -> Description | WorkerFault:
@@ -87,7 +95,8 @@ def _description(plan: Plan, ref: DecoderRef, source: str) -> Description | Work
     path = plan.store.root / "descriptions" / f"{cells.key(source=source, settings=dict(plan.settings))}.json"
     if path.exists():
         kept = cells.read_json(path)
-        return Description(tuple(kept["inputs"]), kept["causal"], kept["deterministic"], kept["parameters"])
+        lists = {name: tuple(kept[name]) for name in ("inputs", "stages")}
+        return Description(**{**kept, **lists, "delay": Delay(**kept["delay"])})
     try:
         found = describe(ref, plan.settings, plan.profile)
     except WorkerFault as fault:
@@ -96,12 +105,10 @@ def _description(plan: Plan, ref: DecoderRef, source: str) -> Description | Work
     return found
 
 
-def _fit_groups(suite: Suite, sessions: Sequence[Session]) -> list[tuple[Session, ...]]:
-    """Which sessions are fitted together."""
-    return [tuple(sessions)] if suite.fit == "joint" else [(s,) for s in sessions]
-
-
 def _record(plan: Plan, run: Run, tests: Sequence[Test]) -> Record:
     """The record of a run: the one that was written for the same cells, or a new one."""
-    done = [SessionCell(t.session, t.data, plan.files[t.session.id], t.key, t.fit.folder) for t in tests]
+    done = [
+        SessionCell(t.session, t.data, plan.files[t.session.id], t.key, t.learned.folder, t.learned.history)
+        for t in tests
+    ]
     return assemble(Context(plan.store, plan.suite, plan.tier, plan.profile, plan.tracks), run, done)

@@ -121,3 +121,20 @@ class Cost:
     elementwise_per_bin: float = 0.0
     activation_sparsity: float | None = None
     bits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Which bin an answer is about: the answer at bin k is about bin k - bins. The judge counts that as latency.
+
+    look_ahead_bins: Later bins that an answer waits for.
+    interpolation_bins: Further bins that it waits for the next of its supporting points.
+    """
+
+    look_ahead_bins: int = 0
+    interpolation_bins: int = 0
+
+    @property
+    def bins(self) -> int:
+        """All of it."""
+        return self.look_ahead_bins + self.interpolation_bins

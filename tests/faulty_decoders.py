@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness import Bin, Decoder, Inputs, Recording, SessionInfo
+from harness import Bin, Decoder, Delay, Inputs, Recording, SessionInfo
 
 LEAK = 0.8
 
@@ -371,3 +371,38 @@ class SlowsDown(Good):
         self.n_seen += 1
         self.activity = self.history[: self.n_seen].mean()
         return super().step(bin)
+
+
+@dataclass
+class FractionalDelay(Good):
+    """Answers about two and a half bins ago."""
+
+    def delay(self) -> Delay:
+        return Delay(2.5)  # type: ignore[arg-type]
+
+
+@dataclass
+class ForgetsPretraining(Good):
+    """Counts on an attribute that `state` does not have."""
+
+    def pretrain(self, recordings: Sequence[Recording]) -> None:
+        self.core = np.ones(3)
+        self.pretrained_ = self.core
+
+    def restore(self, state: Mapping[str, np.ndarray], sessions: Sequence[SessionInfo]) -> None:
+        super().restore(state, sessions)
+        if "weights_" not in state:
+            self.core.sum()
+
+
+@dataclass
+class ForgetsAdapting(Good):
+    """Adapts an attribute that `state` does not have."""
+
+    gain: float = 1.0
+
+    def adapt(self, recording: Recording) -> None:
+        self.factor = 2.0
+
+    def step(self, bin: Bin) -> np.ndarray:
+        return super().step(bin) * getattr(self, "factor", 1.0)

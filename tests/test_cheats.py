@@ -14,7 +14,8 @@ from harness.judge.budget import Measured, shipped_tracks, why_not
 from harness.judge.conformance import run_checks
 from harness.registry import find
 from harness.results.store import Store
-from harness.work import Plan, blinded
+from harness.learning import blinded
+from harness.plan import Plan
 from tests.judging import ASKED, HOSTILE, PACED, candidate, judge, recording
 from tests.tiny import Quiet, quick_profile, write_tiny_suite
 

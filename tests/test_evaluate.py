@@ -17,11 +17,11 @@ from harness.data.suites import load_suite
 from harness.errors import UsageError
 from harness.evaluate import evaluate
 from harness.judge import cell as judge_cell
+from harness.plan import Plan
 from harness.registry import find
 from harness.results.cells import npz_to_arrays
 from harness.results.records import document_id, sha256
 from harness.results.store import Store, read_record
-from harness.work import Plan
 from tests.tiny import Quiet, quick_profile, write_quick_profile, write_tiny_suite
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
@@ -80,14 +80,14 @@ def test_a_record_pins_its_predictions_and_artefact_by_hash(plan, records):
 
 
 def test_finished_work_is_never_run_twice(plan, records, monkeypatch):
-    monkeypatch.setattr(judge_cell, "fit", None)
+    monkeypatch.setattr(judge_cell, "learn", None)
     monkeypatch.setattr(judge_cell, "test", None)
     assert evaluate(plan, Quiet()) == records
 
 
 def test_failed_work_is_run_again_on_request_only(plan, records, monkeypatch):
     failed = judge_cell.Fitted("out-of-memory", "fit: killed", b"", 0.0)
-    monkeypatch.setattr(judge_cell, "fit", lambda *_: failed)
+    monkeypatch.setattr(judge_cell, "learn", lambda *_, after=None: failed)
     poor = replace(plan, decoders=[find("train-mean")], store=Store(plan.store.root.parent / "poor"))
     assert evaluate(poor, Quiet())[0].status == "out-of-memory"
     monkeypatch.undo()

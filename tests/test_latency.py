@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from harness import Delay
 from harness.judge import passes
 from harness.score.latency import delays, histogram, median_pass, spread, summarise
 
@@ -45,9 +46,23 @@ def test_the_median_pass_is_neither_the_best_nor_the_worst():
 
 
 def test_delays_add_up_and_a_label_of_the_future_is_no_delay():
-    found = delays(bin_s=0.02, lag_s=-0.05, filter_s=0.004, compute_ms=1.5)
-    assert found == {"look_ahead": 50.0, "filter": 4.0, "bin": 20.0, "compute": 1.5, "total": 75.5}
-    assert delays(bin_s=0.02, lag_s=0.1, filter_s=0.0, compute_ms=1.0)["total"] == 21.0
+    found = delays(Delay(), bin_s=0.02, lag_s=-0.05, filter_s=0.004, compute_ms=1.5)
+    assert found == {
+        "look_ahead": 50.0,
+        "interpolation": 0.0,
+        "filter": 4.0,
+        "bin": 20.0,
+        "compute": 1.5,
+        "total": 75.5,
+    }
+    assert delays(Delay(), bin_s=0.02, lag_s=0.1, filter_s=0.0, compute_ms=1.0)["total"] == 21.0
+
+
+def test_the_paper_s_delay_is_look_ahead_and_bin_and_interpolation_comes_on_top():
+    """Receptive field of kernels 9 and 18: R = 46, (R/2 + 1) * 4 ms = 96 ms."""
+    found = delays(Delay(23, 4), bin_s=0.004, lag_s=0.0, filter_s=0.0, compute_ms=0.0)
+    assert found["look_ahead"] + found["bin"] == pytest.approx(96)
+    assert found["interpolation"] == pytest.approx(16)
 
 
 class Scripted:

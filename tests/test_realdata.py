@@ -7,7 +7,7 @@ from harness.data.suites import Suite, load_suite
 from harness.evaluate import evaluate
 from harness.registry import find
 from harness.results.store import Store
-from harness.work import Plan
+from harness.plan import Plan
 from tests.tiny import Quiet, quick_profile
 
 

@@ -19,13 +19,14 @@ GOOD = Measured(
     p99_ms=4.0,
     deadline_miss_rate=0.0,
     delay_ms=24.0,
+    answer_delay_bins=0,
     parameters=2000,
     artifact_bytes=100_000,
     state_bytes=4000,
     synaptic_operations_per_s=4e6,
     energy_nj_per_bin=10.0,
 )
-NAMES = ("offline", "causal", "realtime", "implant")
+NAMES = ("offline", "delayed", "causal", "realtime", "implant")
 
 
 def reasons(**changes):
@@ -48,12 +49,14 @@ def test_a_small_fast_causal_run_is_in_every_track():
     [
         ({"causal": False}, NAMES[1:], "the decoder has no causal step"),
         ({"audit_failed": ("future_has_no_effect",)}, NAMES[1:], "audit failed: future_has_no_effect"),
-        ({"p99_bins": 1.01}, NAMES[2:], "p99_bins is 1.01; 1 is allowed"),
-        ({"deadline_miss_rate": 0.0011}, NAMES[2:], "deadline_miss_rate is 0.0011; 0.001 is allowed"),
-        ({"p99_bins": None}, NAMES[2:], "p99_bins was not measured"),
-        ({"artifact_bytes": 131_073}, NAMES[3:], "artifact_bytes is 131073; 131072 is allowed"),
-        ({"synaptic_operations_per_s": 5_000_001}, NAMES[3:], "synaptic_operations_per_s is 5e+06; 5e+06 is allowed"),
-        ({"synaptic_operations_per_s": None}, NAMES[3:], "synaptic_operations_per_s was not measured"),
+        ({"p99_bins": 1.01}, NAMES[3:], "p99_bins is 1.01; 1 is allowed"),
+        ({"deadline_miss_rate": 0.0011}, NAMES[3:], "deadline_miss_rate is 0.0011; 0.001 is allowed"),
+        ({"p99_bins": None}, NAMES[3:], "p99_bins was not measured"),
+        ({"answer_delay_bins": 1}, NAMES[2:], "answer_delay_bins is 1; 0 is allowed"),
+        ({"delay_ms": 101.0}, NAMES[1:2], "delay_ms is 101; 100 is allowed"),
+        ({"artifact_bytes": 131_073}, NAMES[4:], "artifact_bytes is 131073; 131072 is allowed"),
+        ({"synaptic_operations_per_s": 5_000_001}, NAMES[4:], "synaptic_operations_per_s is 5e+06; 5e+06 is allowed"),
+        ({"synaptic_operations_per_s": None}, NAMES[4:], "synaptic_operations_per_s was not measured"),
     ],
 )
 def test_a_broken_budget_costs_its_tracks_and_is_named_with_its_number(changes, lost, said):

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from harness.data.cache import Cache
     from harness.data.download import Access
     from harness.data.suites import Suite
+    from harness.plan import Plan
     from harness.results.records import Record
-    from harness.work import Plan
 
 DECODER_FAILED = 3
 INTERRUPTED = 130
@@ -63,9 +63,9 @@ def command(
     from harness.judge.budget import tracks_with
     from harness.judge.profiles import load_profile
     from harness.judge.sandbox import why_no_sandbox
+    from harness.plan import Plan
     from harness.registry import find
     from harness.results.store import Store, make_store
-    from harness.work import Plan
 
     chosen, hardware, cache = load_suite(suite), load_profile(profile), default_cache()
     tracks = tracks_with(track or [])

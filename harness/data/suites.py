@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 from harness.data.protocol import Layout as Layout
 from harness.data.protocol import Model as Model
@@ -79,6 +79,8 @@ Source = Annotated[Dandi | Zenodo | File | Simulated, Field(discriminator="host"
 class Session(Model):
     """One recording.
 
+    role: `scored` sessions are fitted and scored; `source` ones only learned from; `new` ones only adapted to, and
+        scored (docs/decisions/0071).
     tasks: The further tasks that it serves, and the main task's target if it serves that too; by default the main
         task alone.
     """
@@ -91,10 +93,17 @@ class Session(Model):
     tiers: tuple[str, ...]
     source: Source
     tasks: tuple[str, ...] = ()
+    role: Literal["scored", "source", "new"] = "scored"
 
 
 class Suite(Model):
-    """One scored suite: a task on sessions. A changed number is a new version."""
+    """One scored suite: a task on sessions. A changed number is a new version.
+
+    fit: On each session, or on all of them together; sessions with the role `new` are in no fit.
+    calibration_s: How much of a new session's train part, its end, a decoder may adapt to.
+    pretraining: The sessions whose train and validation parts are learned from before any fit, with their labels if
+        `pretraining_labels`.
+    """
 
     name: str
     version: PositiveInt
@@ -102,7 +111,7 @@ class Suite(Model):
     task: Task
     further_tasks: Mapping[str, Task] = {}
     fit: Literal["each", "joint"] = "each"
-    calibration_s: float = 0.0
+    calibration_s: NonNegativeFloat = 0.0
     pretraining: tuple[str, ...] = ()
     pretraining_labels: bool = False
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -111,6 +120,17 @@ class Suite(Model):
     layouts: Mapping[str, Layout]
     splits: Mapping[str, Split]
     sessions: tuple[Session, ...]
+
+    @model_validator(mode="after")
+    def stages_have_sessions(self) -> "Suite":
+        if unknown := set(self.pretraining) - {s.id for s in self.sessions}:
+            raise ValueError(f"pretraining session {min(unknown)!r} is none of the suite's sessions; list it there")
+        new = [s.id for s in self.sessions if s.role == "new"]
+        if new and self.fit == "each":
+            raise ValueError(f"session {new[0]!r} has the role 'new', which needs `fit: joint` on the others")
+        if self.calibration_s and not new:
+            raise ValueError("calibration_s is given, but no session has the role 'new'; give it to those adapted to")
+        return self
 
     @property
     def label(self) -> str:

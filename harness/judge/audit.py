@@ -3,6 +3,7 @@
 A function that returns a `Finding` is a rule; the rule's name in records is the key it is filed under.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Judged:
     part: Recording
     outputs: np.ndarray
 
-    @property
+    @functools.cached_property
     def scale(self) -> float:
         """What a difference is measured in: the upper quartile of scored bins' largest outputs."""
         largest = np.abs(self.outputs[self.part.scored]).max(axis=1, initial=0.0).astype(np.float64)

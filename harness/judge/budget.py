@@ -21,6 +21,7 @@ class Track(Model):
     p99_ms: NonNegativeFloat | None = None
     deadline_miss_rate: NonNegativeFloat | None = None
     delay_ms: NonNegativeFloat | None = None
+    answer_delay_bins: NonNegativeFloat | None = None
     parameters: NonNegativeFloat | None = None
     artifact_bytes: NonNegativeFloat | None = None
     state_bytes: NonNegativeFloat | None = None
@@ -37,7 +38,8 @@ class Measured:
     """What budgets are compared with; None where nothing was measured.
 
     p99_bins, p99_ms, deadline_miss_rate: Of the paced pass; p99 in bin widths and in ms.
-    delay_ms: From neural activity to the answer: look-ahead, filters, the bin and computing together.
+    delay_ms: From neural activity to the answer: look-ahead, interpolation, filters, the bin and computing.
+    answer_delay_bins: How many bins ago that was of which an answer speaks; 0 is the bin that has just ended.
     synaptic_operations_per_s: Effective products of all kinds.
     """
 
@@ -47,6 +49,7 @@ class Measured:
     p99_ms: float | None = None
     deadline_miss_rate: float | None = None
     delay_ms: float | None = None
+    answer_delay_bins: float | None = None
     parameters: float | None = None
     artifact_bytes: float | None = None
     state_bytes: float | None = None

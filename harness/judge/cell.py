@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,8 +36,24 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """One stage of learning.
+
+    parts: The recordings that `harness.judge.worker.STAGES` names for it.
+    """
+
+    stage: Literal["pretrain", "fit", "adapt"]
+    parts: Mapping[str, Sequence[Recording]]
+
+    @property
+    def sessions(self) -> list[SessionInfo]:
+        """Those of its first part, without repeats."""
+        return list({r.session.id: r.session for r in next(iter(self.parts.values()))}.values())
+
+
+@dataclass(frozen=True)
 class Fitted:
-    """What fitting left: the artefact, or why there is none; and the sessions that were fitted on."""
+    """What a stage of learning left: the artefact, or why there is none; and the sessions that it was learned from."""
 
     status: str
     error: str | None
@@ -79,16 +95,32 @@ class Tested:
     packed_bytes: int | None = None
 
 
-def fit(candidate: Candidate, train: Sequence[Recording], validation: Sequence[Recording]) -> Fitted:
-    """Fit in a worker of its own; a decoder's failure is a status."""
+def learn(candidate: Candidate, lesson: Lesson, *, after: Fitted | None = None) -> Fitted:
+    """Go through a stage of learning in a worker of its own; a decoder's failure is a status.
+
+    Args:
+        candidate: The decoder.
+        lesson: What it is given.
+        after: What an earlier stage left, which is restored first.
+    """
+    if after and after.status != "ok":
+        return replace(after, fit_s=0.0)
     started = time.perf_counter()
     try:
         with Worker(candidate.ref, candidate.settings, candidate.profile, fitting=True) as worker:
+            if after:
+                worker.restore(after.artifact, after.sessions)
             started = time.perf_counter()
-            content = worker.fit(train, validation)
+            content = worker.learn(lesson.stage, **lesson.parts)
     except WorkerFault as fault:
-        return Fitted(fault.status, f"fit: {fault}", b"", time.perf_counter() - started)
-    return Fitted("ok", None, content, time.perf_counter() - started, [r.session for r in train])
+        return Fitted(fault.status, f"{lesson.stage}: {fault}", b"", time.perf_counter() - started)
+    earlier = after.sessions if after and lesson.stage == "adapt" else ()
+    return Fitted("ok", None, content, time.perf_counter() - started, [*lesson.sessions, *earlier])
+
+
+def fit(candidate: Candidate, train: Sequence[Recording], validation: Sequence[Recording]) -> Fitted:
+    """The stage that every decoder has."""
+    return learn(candidate, Lesson("fit", {"train": train, "validation": validation}))
 
 
 def test(candidate: Candidate, fitted: Fitted, part: Recording, asked: Asked) -> Tested:

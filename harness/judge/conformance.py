@@ -8,11 +8,12 @@ from typing import Any, Literal
 from harness.decoder import Decoder
 from harness.judge import conformance_long as long
 from harness.judge import conformance_rules as rules
+from harness.judge import conformance_stages as stages
 from harness.judge.conformance_case import Case, describe
 from harness.registry import DecoderRef
 
 Status = Literal["ok", "failed", "skipped"]
-Capability = Literal["any", "causal", "deterministic"]
+Capability = Literal["any", "causal", "deterministic", "adapts"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ CHECKS: tuple[Check, ...] = (
     Check(rules.state_is_arrays),
     Check(rules.state_survives_a_fresh_process),
     Check(rules.empty_bins_are_answered),
+    Check(stages.delay_is_whole_bins),
+    Check(stages.adapts_to_a_new_session, "adapts"),
     Check(long.long_segment_is_answered),
     Check(long.memory_is_bounded, "causal"),
     Check(long.step_time_is_steady, "causal"),
@@ -73,6 +76,7 @@ CHECKS: tuple[Check, ...] = (
 NOT_APPLICABLE: Mapping[Capability, str] = {
     "causal": "causal = False: ranked on the offline track only, never on causal, realtime or implant",
     "deterministic": "deterministic = False: every seed is run",
+    "adapts": "has no adapt: new sessions are answered with what was fitted on others",
 }
 
 
@@ -108,7 +112,12 @@ def iter_checks(ref: DecoderRef, settings: Mapping[str, Any]) -> Iterator[CheckR
 
 def applies(check: Check, kind: type[Decoder]) -> bool:
     """Whether a check has something to say about this kind of decoder."""
-    return {"any": True, "causal": kind.causal, "deterministic": kind.deterministic}[check.needs]
+    return {
+        "any": True,
+        "causal": kind.causal,
+        "deterministic": kind.deterministic,
+        "adapts": kind.adapt is not Decoder.adapt and kind.causal,
+    }[check.needs]
 
 
 def _result(check: Check, case: Case) -> CheckResult:

@@ -104,16 +104,42 @@ class Case:
 
     def fit(self, *, with_gaps: bool = True, **changes: Any) -> Fitted:
         """Fit a fresh decoder on fresh data, so that no fit can spoil the next."""
-        decoder, data = self.build(**changes), self.make_data(with_gaps=with_gaps)
+        data = self.make_data(with_gaps=with_gaps)
         started = time.perf_counter()
-        if self.kind.pretrain is not Decoder.pretrain:
-            decoder.pretrain([data.pretraining])
+        decoder = self.from_pretraining(self.pretrained(data, **changes), **changes)
         decoder.fit([data.train], [data.validation])
         fit_s = time.perf_counter() - started
         try:
             return Fitted(decoder, artifact.pack(decoder.state()), "", fit_s, with_gaps)
         except Exception as error:
             return Fitted(decoder, None, describe(error), fit_s, with_gaps)
+
+    def pretrained(self, data: Data, **changes: Any) -> dict[str, np.ndarray]:
+        """What a fresh decoder's `pretrain` leaves; empty if it has no such stage."""
+        if self.kind.pretrain is Decoder.pretrain:
+            return {}
+        decoder = self.build(**changes)
+        decoder.pretrain([data.pretraining])
+        return artifact.unpack(artifact.pack(decoder.state()))
+
+    def from_pretraining(self, learned: Mapping[str, np.ndarray], **changes: Any) -> Decoder:
+        """A fresh decoder that begins with what `pretrained` gave, as in the process that fits."""
+        decoder = self.build(**changes)
+        if self.kind.pretrain is not Decoder.pretrain:
+            decoder.restore(learned, [self.data.pretraining.session])
+        return decoder
+
+    def restored(self, session: SessionInfo) -> Decoder:
+        """A fresh decoder with the artefact of the fit on this session.
+
+        Raises:
+            Broken: If there is no artefact.
+        """
+        if self.fitted.content is None:
+            raise Broken(f"nothing to restore: {self.fitted.content_fault}")
+        decoder = self.build()
+        decoder.restore(artifact.unpack(self.fitted.content), [session])
+        return decoder
 
     @cached_property
     def fitted(self) -> Fitted:

@@ -101,14 +101,22 @@ class Worker:
     ) -> None:
         self.end()
 
-    def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> bytes:
-        """Fit; return the artefact."""
-        arrays, sessions = wire.recordings_to_arrays(train, "train")
-        more, more_sessions = wire.recordings_to_arrays(validation, "validation")
-        content = artifact.pack({**arrays, **more}, {"train": sessions, "validation": more_sessions})
+    def learn(self, stage: str, **parts: Sequence[Recording]) -> bytes:
+        """Go through a stage of learning; return the artefact.
+
+        Args:
+            stage: `pretrain`, `fit` or `adapt`.
+            parts: What `harness.judge.worker.STAGES` names for it.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        sessions = {}
+        for name, recordings in parts.items():
+            more, sessions[name] = wire.recordings_to_arrays(recordings, name)
+            arrays |= more
+        content = artifact.pack(arrays, sessions)
         with memory_file("recordings", content) as data, memory_file("artefact") as kept:
             descriptors = [data.fileno(), kept.fileno()]
-            self.ask(wire.FIT, None, descriptors, limit_s=self.limits.fit_seconds)
+            self.ask(wire.LEARN, {"stage": stage}, descriptors, limit_s=self.limits.fit_seconds)
             return collected(kept.fileno(), self.limits.max_artifact_mib)
 
     def restore(self, content: bytes, sessions: Sequence[SessionInfo]) -> None:

@@ -3,6 +3,7 @@
 import gc
 import sys
 import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,20 +26,35 @@ def size_bytes(owner: Any) -> int:
     Memory that several arrays or tensors view is counted once, and whole. Code is left out. What C extensions hold
     without showing it to the garbage collector is not seen, apart from the elements of arrays and tensors.
     """
-    todo, seen, total = [owner, *_shared(type(owner))], set[int](), 0
-    blocks: dict[int, int] = {}
-    kept = []
+    total, blocks = 0, dict[int, int]()
+    for thing in reachable([owner, *_shared(type(owner))], next_to=_elements):
+        start, n_bytes = _block(thing)
+        blocks[start] = max(n_bytes, blocks.get(start, 0))
+        total += sys.getsizeof(thing) - _inside_bytes(thing)
+    return total + sum(blocks.values())
+
+
+def reachable(roots: Sequence[Any], *, next_to: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:
+    """All objects that can be reached from some, each once, code left out.
+
+    Args:
+        roots: Where to begin.
+        next_to: What an object holds.
+    """
+    todo, seen, kept = list(roots), set[int](), []
     while todo:
         thing = todo.pop()
         if id(thing) in seen or isinstance(thing, CODE):
             continue
         seen.add(id(thing))
         kept.append(thing)  # An object that was made here must not give its id to the next one.
-        start, n_bytes = _block(thing)
-        blocks[start] = max(n_bytes, blocks.get(start, 0))
-        total += sys.getsizeof(thing) - _inside_bytes(thing)
-        todo.extend(thing.ravel().tolist() if _holds_objects(thing) else gc.get_referents(thing))
-    return total + sum(blocks.values())
+        yield thing
+        todo.extend(next_to(thing))
+
+
+def _elements(thing: Any) -> list[Any]:
+    holds_objects = isinstance(thing, np.ndarray) and thing.dtype.hasobject
+    return list(thing.ravel().tolist()) if holds_objects else gc.get_referents(thing)
 
 
 def _shared(kind: type) -> list[Any]:
@@ -77,7 +93,3 @@ def _owner(array: Any) -> Any:
 def _inside_bytes(thing: Any) -> int:
     """Bytes of the elements that `sys.getsizeof` tells of, too."""
     return int(thing.nbytes) if isinstance(thing, np.ndarray) and thing.flags.owndata else 0
-
-
-def _holds_objects(thing: Any) -> bool:
-    return isinstance(thing, np.ndarray) and thing.dtype.hasobject

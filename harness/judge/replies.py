@@ -11,7 +11,9 @@ import numpy as np
 from harness.errors import DecoderError, HarnessError
 from harness.judge import artifact, wire
 from harness.judge.worker import MESSAGE_CHARACTERS
+from harness.types import Delay
 
+LONGEST_DELAY_BINS = 10_000
 TOLD_STATUSES = ("failed", "out-of-memory", "invalid-output")
 
 
@@ -25,12 +27,14 @@ class WorkerFault(DecoderError):
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a decoder says of itself, asked in a worker."""
+    """What a decoder says of itself, asked in a worker; `stages`: the stages of learning that it has."""
 
     inputs: tuple[str, ...]
     causal: bool
     deterministic: bool
     parameters: Mapping[str, Any]
+    stages: tuple[str, ...] = ("fit",)
+    delay: Delay = dataclasses.field(default_factory=Delay)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +80,8 @@ def refuse_non_finite(outputs: np.ndarray) -> np.ndarray:
 def described(told: Any) -> Description:
     """What a decoder said of itself, if it is what the contract asks for."""
     try:
-        found = Description(tuple(told["inputs"]), told["causal"], told["deterministic"], dict(told["parameters"]))
+        parameters, stages, delay = dict(told["parameters"]), tuple(told["stages"]), Delay(**told["delay"])
+        found = Description(tuple(told["inputs"]), told["causal"], told["deterministic"], parameters, stages, delay)
         json.dumps(told, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, KeyError, ValueError):
         raise WorkerFault("failed", "its fields must be finite JSON values: numbers, texts, lists or null") from None
@@ -84,6 +89,9 @@ def described(told: Any) -> Description:
         raise WorkerFault("failed", f"inputs must be a tuple of stream names, not {told['inputs']!r}")
     if not (isinstance(found.causal, bool) and isinstance(found.deterministic, bool)):
         raise WorkerFault("failed", "causal and deterministic must be True or False")
+    waits = (found.delay.look_ahead_bins, found.delay.interpolation_bins)
+    if not all(type(n) is int and 0 <= n <= LONGEST_DELAY_BINS for n in waits):
+        raise WorkerFault("failed", f"delay() must give whole numbers of bins, 0 to {LONGEST_DELAY_BINS}, not {waits}")
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from harness.types import Inputs, Recording, SessionInfo, StreamInfo
 
 HEADER = 16
-CONSTRUCT, FIT, RESTORE, PREDICT, COUNT = b"C", b"F", b"L", b"P", b"O"
+CONSTRUCT, LEARN, RESTORE, PREDICT, COUNT = b"C", b"F", b"L", b"P", b"O"
 RESET, BIN, END, ANSWER, FAULT = b"R", b"B", b"X", b"A", b"E"
 NO_TOKEN = bytes(8)
 LEARNED = "learned."

@@ -13,7 +13,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ from harness.types import SessionInfo
 MESSAGE_CHARACTERS = 2000
 OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 PR_SET_PDEATHSIG = 1
+STAGES: Mapping[str, tuple[str, ...]] = {
+    "pretrain": ("recordings",),
+    "fit": ("train", "validation"),
+    "adapt": ("recording",),
+}
+"""Stages of learning, in order, and the recordings that each is given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +83,7 @@ class _Desk:
         self.n_outputs = 0
 
     def work(self) -> None:
-        handlers = {wire.CONSTRUCT: self.construct, wire.FIT: self.fit, wire.RESTORE: self.restore}
+        handlers = {wire.CONSTRUCT: self.construct, wire.LEARN: self.learn, wire.RESTORE: self.restore}
         handlers |= {wire.PREDICT: self.predict, wire.COUNT: self.count, wire.RESET: self.reset, wire.END: self.rest}
         while True:
             received, descriptors, _, _ = socket.recv_fds(self.channel, wire.MAX_REQUEST, 2)
@@ -96,16 +102,21 @@ class _Desk:
         self.decoder = decoder
         kind = type(decoder)
         described = {"inputs": kind.inputs, "causal": kind.causal, "deterministic": kind.deterministic}
-        self.answer(described | {"parameters": decoder.parameters()})
+        stages = [stage for stage in STAGES if getattr(kind, stage) is not getattr(Decoder, stage)]
+        about = {"stages": stages, "delay": dataclasses.asdict(decoder.delay()), "parameters": decoder.parameters()}
+        self.answer(described | about)
 
-    def fit(self, _: dict[str, Any], descriptors: Sequence[int]) -> None:
-        """Fit on recordings read from the first descriptor; write the artefact to the second."""
-        decoder = self._constructed()
+    def learn(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
+        """Go through one stage with the recordings behind the first descriptor; write the artefact to the second."""
+        decoder, stage = self._constructed(), request["stage"]
         content = _read(descriptors[0])
         arrays, sessions = artifact.unpack(content), artifact.meta(content)
-        parts = [wire.recordings_from_arrays(arrays, sessions[part], part) for part in ("train", "validation")]
-        decoder.fit(*parts)
-        content = artifact.pack(decoder.state())
+        parts = [wire.recordings_from_arrays(arrays, sessions[name], name) for name in STAGES[stage]]
+        if stage == "adapt":
+            decoder.adapt(parts[0][0])
+        else:
+            getattr(decoder, stage)(*parts)
+        content = artifact.pack(decoder.state(), bits=_bits(decoder, parts[0][0].session))
         _write(descriptors[1], content)
         self.answer(len(content))
 
@@ -187,6 +198,14 @@ class _Desk:
         if self.decoder is None:
             raise WrongAnswer("the judge asked for a decoder before it named one")
         return self.decoder
+
+
+def _bits(decoder: Decoder, session: SessionInfo) -> Mapping[str, int]:
+    """The widths that a decoder declares; none if it declares nothing or fails, which is told where it is counted."""
+    try:
+        return {str(name): int(n_bits) for name, n_bits in decoder.cost(session).bits.items()}
+    except Exception:
+        return {}
 
 
 def _read(descriptor: int) -> bytes:

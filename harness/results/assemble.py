@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from harness.judge.profiles import Profile
 from harness.judge.replies import WorkerFault
 from harness.registry import DecoderRef, source_bytes
 from harness.results import cells, records
+from harness.results.records import LearningStage
 from harness.results.store import Store, read_record, write_whole
 from harness.results.summaries import Costs, Timing
 from harness.score import stats
 from harness.score.metrics import metric
+from harness.types import Delay
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Run:
     inputs: tuple[str, ...]
     causal: bool
     seed: int
+    stages: tuple[str, ...] = ("fit",)
+    delay: Delay = field(default_factory=Delay)
     fault: WorkerFault | None = None
 
     def identity(self) -> dict[str, Any]:
@@ -54,13 +58,14 @@ class Context:
 
 @dataclass(frozen=True)
 class SessionCell:
-    """A finished cell: its recording with its content's hash and file, its key, and the folder of its fit."""
+    """A finished cell: its recording with its content's hash and file, its key, and what was learned before it."""
 
     session: Session
     data: str
     file: Path
     key: str
-    fit: Path
+    learned: Path
+    history: Sequence[LearningStage]
 
 
 def assemble(context: Context, run: Run, done: Sequence[SessionCell]) -> records.Record:
@@ -98,15 +103,20 @@ class _Gathered:
         self.context, self.run, self.done = context, run, done
         cell = context.store.cell
         self.seen = [cells.read_json(cell(c.key) / "cell.json") for c in done]
-        self.fits = {c.fit: cells.read_json(c.fit / "fit.json") for c in done}
+        self.stages = list({stage.key: stage for c in done for stage in c.history}.values())
         answered = [(c.session.id, cells.npz_to_arrays(cell(c.key) / "predictions.npz")) for c in done]
         self.arrays = cells.merged(answered)
         self.timing = Timing(self.seen, self.arrays, bin_s=context.suite.task.bin_s)
         self.predictions = cells.arrays_to_npz(self.arrays)
-        self.artifacts = [(c.session.id, (c.fit / "artifact.safetensors").read_bytes()) for c in done]
-        self.costs = Costs(self.seen, [content for _, content in self.artifacts], list(self.fits.values()))
-        learned = cells.merged([(name, artifact.unpack(content)) for name, content in self.artifacts if content])
-        self.learned = artifact.pack(learned) if learned else b""
+        kept = [(c.session.id, (c.learned / "artifact.safetensors").read_bytes()) for c in done]
+        arrays = [(name, artifact.unpack(content)) for name, content in kept if content]
+        self.costs = Costs(
+            self.seen,
+            [learned for _, learned in arrays],
+            artifact_bytes=max(len(content) for _, content in kept),
+            stages=self.stages,
+        )
+        self.learned = artifact.pack(cells.merged(arrays)) if arrays else b""
 
     @functools.cached_property
     def sessions(self) -> list[records.SessionResult]:
@@ -122,7 +132,7 @@ class _Gathered:
         latency, pace = self.timing.latency("fast"), self.timing.latency("paced")
         profile, audit = self.timing.profile(context.profile.label), self._audit()
         cost = self.costs.record(bin_s=bin_s, calibration=profile.calibration)
-        delays = self.timing.delays(context.suite.task, pace or latency)
+        delays = self.timing.delays(context.suite.task, pace or latency, run.delay)
         return records.Record(
             schema=records.SCHEMA,
             suite=context.suite.label,
@@ -140,6 +150,7 @@ class _Gathered:
             paced_latency_ms=pace,
             delays_ms=delays,
             cost=cost,
+            learning=self.stages,
             audit=audit,
             tracks=self._tracks(cost, latency, pace, delays, audit),
             isolation="sandbox" if all(s["isolation"] == "sandbox" for s in self.seen) else "process",
@@ -148,7 +159,7 @@ class _Gathered:
             predictions_sha256=records.sha256(self.predictions),
             artifact_sha256=records.sha256(self.learned) if self.learned else None,
             started_utc=min(s["started_utc"] for s in self.seen),
-            seconds=sum(s["seconds"] for s in self.seen) + cost.fit_s,
+            seconds=sum(s["seconds"] for s in self.seen) + sum(stage.seconds for stage in self.stages),
         )
 
     def _session(self, c: SessionCell, seen: Mapping[str, Any]) -> records.SessionResult:
@@ -166,7 +177,7 @@ class _Gathered:
             floor=seen.get("floor", {}),
             reference=best_score(c.file) if simulated else {},
             latency_ms=self.timing.latency("fast", session=c.session.id),
-            fit_s=self.fits[c.fit]["fit_s"],
+            fit_s=sum(stage.seconds for stage in c.history if stage.stage != "pretrain"),
             cell=c.key,
         )
 
@@ -229,6 +240,7 @@ class _Gathered:
             p99_ms=slower("p99") if pace else None,
             deadline_miss_rate=slower("deadline_miss_rate") if pace else None,
             delay_ms=delays.get("total"),
+            answer_delay_bins=self.run.delay.bins,
             parameters=cost.parameters,
             artifact_bytes=cost.artifact_bytes,
             state_bytes=cost.state_bytes,

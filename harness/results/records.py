@@ -86,6 +86,22 @@ class SessionResult(Part):
     cell: str
 
 
+class LearningStage(Part):
+    """One stage of learning behind a run.
+
+    key: Of its content in the store.
+    seconds: Its wall time, without the start of its process.
+    sessions: Whose train and validation parts (of an adaptation: the last minutes of the train part) it was given.
+    labels: Whether it was given their labels.
+    """
+
+    stage: Literal["pretrain", "fit", "adapt"]
+    key: str
+    seconds: float
+    sessions: tuple[str, ...]
+    labels: bool
+
+
 class Cost(Part):
     """What training took, what was kept and what a bin takes; the dearest of a run's recordings. None is unknown.
 
@@ -99,6 +115,7 @@ class Cost(Part):
 
     pretrain_s: float = 0.0
     fit_s: float
+    adapt_s: float = 0.0
     parameters: int
     artifact_bytes: int
     footprint_bytes: int | None = None
@@ -166,6 +183,8 @@ class Record(Part):
     paced_latency_ms: Latency | None = None
     delays_ms: dict[str, float] = Field(default_factory=dict)
     cost: Cost
+    learning: list[LearningStage] = Field(default_factory=list)
+    label_look_ahead_s: float = 0.0
     audit: dict[str, Verdict]
     tracks: dict[str, TrackVerdict]
     isolation: Literal["sandbox", "process"]

@@ -13,6 +13,7 @@ from harness.judge.hardware import bandwidth
 from harness.results import records
 from harness.score.cost import Operations, footprint_bytes
 from harness.score.latency import delays, summarise
+from harness.types import Delay
 
 Kind = Literal["fast", "paced"]
 ARRAYS: Mapping[Kind, str] = {"fast": "round_trip_ns", "paced": "paced_round_trip_ns"}
@@ -39,11 +40,11 @@ class Timing:
         spread = {q: (min(x[q][0] for x in spreads), max(x[q][1] for x in spreads)) for q in spreads[0]}
         return records.Latency(**asdict(summary), passes=max(s[kind]["n"] for s in chosen), spread=spread)
 
-    def delays(self, task: Task, latency: records.Latency | None) -> dict[str, float]:
+    def delays(self, task: Task, latency: records.Latency | None, answer: Delay) -> dict[str, float]:
         """From neural activity to the answer, in ms, by its parts; empty where nothing was timed."""
         if latency is None:
             return {}
-        return delays(bin_s=task.bin_s, lag_s=task.lag_s, filter_s=0.0, compute_ms=latency.p99)
+        return delays(answer, bin_s=task.bin_s, lag_s=task.lag_s, filter_s=0.0, compute_ms=latency.p99)
 
     def profile(self, label: str) -> records.Profile:
         """Medians of the calibrations, and whether the machine was disturbed."""
@@ -57,13 +58,20 @@ class Timing:
 class Costs:
     """What a run's recordings cost, the dearest of each.
 
-    seen: Cells as kept, with `operations` and `packed_bytes`; artifacts: what each fit left; fits: each with `fit_s`.
+    seen: Cells as kept, with `operations` and `packed_bytes`.
+    learned: The arrays of each artefact; `artifact_bytes`: of the largest file.
+    stages: Of learning, each once.
     """
 
     def __init__(
-        self, seen: Sequence[Mapping[str, Any]], artifacts: Sequence[bytes], fits: Sequence[Mapping[str, Any]]
+        self,
+        seen: Sequence[Mapping[str, Any]],
+        learned: Sequence[Mapping[str, np.ndarray]],
+        *,
+        artifact_bytes: int,
+        stages: Sequence[records.LearningStage],
     ) -> None:
-        self.seen, self.artifacts, self.fits = seen, artifacts, fits
+        self.seen, self.learned, self.artifact_bytes, self.stages = seen, learned, artifact_bytes, stages
 
     def record(self, *, bin_s: float, calibration: Mapping[str, float]) -> records.Cost:
         """All of it.
@@ -72,19 +80,23 @@ class Costs:
             bin_s: Width of a bin.
             calibration: Of the machine, for the time that reading the artefact takes at least.
         """
-        learned = [artifact.unpack(content) for content in self.artifacts if content]
-        footprint = max((footprint_bytes(arrays) for arrays in learned), default=0)
+        footprint = max((footprint_bytes(arrays) for arrays in self.learned), default=0)
         packed = [s["packed_bytes"] for s in self.seen if s["packed_bytes"] is not None]
         speed = self._bytes_per_s(calibration)
         return records.Cost(
-            fit_s=sum(fit["fit_s"] for fit in self.fits),
-            parameters=max((artifact.n_parameters(arrays) for arrays in learned), default=0),
-            artifact_bytes=max(len(content) for content in self.artifacts),
+            pretrain_s=self._seconds("pretrain"),
+            fit_s=self._seconds("fit"),
+            adapt_s=self._seconds("adapt"),
+            parameters=max((artifact.n_parameters(arrays) for arrays in self.learned), default=0),
+            artifact_bytes=self.artifact_bytes,
             footprint_bytes=footprint,
             packed_bytes=max(packed) if packed else None,
             memory_floor_ms=footprint / speed * 1e3 if speed else None,
             **self._operations(bin_s),
         )
+
+    def _seconds(self, stage: str) -> float:
+        return sum(one.seconds for one in self.stages if one.stage == stage)
 
     @staticmethod
     def _bytes_per_s(calibration: Mapping[str, float]) -> float | None:
@@ -94,7 +106,7 @@ class Costs:
 
     def _operations(self, bin_s: float) -> dict[str, Any]:
         """Of the recording with most effective products in a bin; unknown if one recording's are."""
-        known = [Operations(**{k: v for k, v in s["operations"].items() if k != "effective"}) for s in self.seen]
+        known = [Operations(**s["operations"]) for s in self.seen]
         unknown = next((o for o in known if o.effective is None), None)
         dearest = unknown or max(known, key=lambda o: o.effective or 0.0)
         table = energy_model()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.types import Delay
+
 QUANTILES: Mapping[str, float] = {"p50": 50, "p95": 95, "p99": 99, "p999": 99.9}
 BARS_PER_DECADE = 10
 
@@ -65,17 +67,19 @@ def spread(passes: Sequence[np.ndarray]) -> dict[str, tuple[float, float]]:
     return {name: (min(values), max(values)) for name, values in found.items()}
 
 
-def delays(*, bin_s: float, lag_s: float, filter_s: float, compute_ms: float) -> dict[str, float]:
+def delays(answer: Delay, *, bin_s: float, lag_s: float, filter_s: float, compute_ms: float) -> dict[str, float]:
     """What passes between an instant of neural activity and the answer about it, in ms, and the sum.
 
     Args:
+        answer: Which bin an answer is about, as the decoder declares it.
         bin_s: Width of a bin: activity at its left edge waits so long to be sent.
         lag_s: The task's lag; below zero the answer is about an instant before the bin's right edge.
         filter_s: Group delay of the causal filters that the suite applies; 0 where it applies none.
         compute_ms: From sending a bin to its answer.
     """
     parts = {
-        "look_ahead": max(0.0, -lag_s) * 1e3,
+        "look_ahead": (max(0.0, -lag_s) + answer.look_ahead_bins * bin_s) * 1e3,
+        "interpolation": answer.interpolation_bins * bin_s * 1e3,
         "filter": filter_s * 1e3,
         "bin": bin_s * 1e3,
         "compute": compute_ms,

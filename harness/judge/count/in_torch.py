@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness.judge.count.tally import Tally, UncountedOperation
 from harness.judge.count.torch_factors import Factors
 from harness.judge.count.torch_rules import refuse, rule_of
-from harness.judge.memory import CODE
+from harness.judge.memory import reachable
 
 _INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 """How the files begin whose lines are no help in a message."""
@@ -56,20 +56,18 @@ def storages(owner: object) -> set[int]:
 
     Call it when a decoder is restored and before its first reset: a tensor of state would be taken for a weight.
     """
-    todo, seen, found = [owner], set[int](), set[int]()
-    kept = []
-    while todo:
-        thing = todo.pop()
-        if id(thing) in seen or isinstance(thing, CODE):
-            continue
-        seen.add(id(thing))
-        kept.append(thing)  # An object that was made here must not give its id to the next one.
-        if isinstance(thing, torch.Tensor) and type(thing) in _PLAIN and thing.layout is torch.strided:
-            found.add(thing.untyped_storage().data_ptr())
-        if isinstance(thing, torch.jit.ScriptModule):
-            todo.extend([*thing.parameters(), *thing.buffers()])
-        todo.extend(gc.get_referents(thing))
+    found = {
+        thing.untyped_storage().data_ptr()
+        for thing in reachable([owner], next_to=_held)
+        if isinstance(thing, torch.Tensor) and type(thing) in _PLAIN and thing.layout is torch.strided
+    }
     return found - {0}
+
+
+def _held(thing: Any) -> list[Any]:
+    # A scripted module keeps its tensors where the garbage collector does not look.
+    scripted = isinstance(thing, torch.jit.ScriptModule)
+    return [*(thing.parameters() if scripted else ()), *(thing.buffers() if scripted else ()), *gc.get_referents(thing)]
 
 
 @contextmanager

@@ -1,0 +1,250 @@
+"""Stages of learning: pretraining, fits and adaptations, each done once and then kept in the store by content."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from filelock import FileLock
+
+from harness.data.identity import content_id
+from harness.data.suites import Session
+from harness.errors import BadData
+from harness.judge import cell as judge
+from harness.judge.wire import session_from_dict, session_to_dict
+from harness.judge.worker import STAGES
+from harness.plan import Plan, Recordings
+from harness.results import cells
+from harness.results.assemble import Run
+from harness.results.records import LearningStage, canonical, sha256
+from harness.results.store import Store
+from harness.types import Recording
+
+Purpose = Literal["score", "again", "blind"]
+"""What for: to be scored; to learn the same again from the same seed; to learn nothing, from wrong labels."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the stages of one run have in common."""
+
+    plan: Plan
+    run: Run
+    recordings: Recordings
+    purpose: Purpose = "score"
+
+    def candidate(self) -> judge.Candidate:
+        """The decoder as the judge wants it."""
+        return judge.Candidate(self.run.ref, self.run.parameters, self.run.causal, self.plan.profile)
+
+
+class Learning(ABC):
+    """One stage that is, or will be, in the store.
+
+    before: The stage whose artefact this one begins with.
+    """
+
+    stage: ClassVar[Literal["pretrain", "fit", "adapt"]]
+
+    def __init__(self, share: Share, sessions: Sequence[Session], *, before: "Learning | None" = None) -> None:
+        self.share, self.sessions, self.before = share, tuple(sessions), before
+        plan = share.plan
+        self.key: str = cells.key(
+            stage=self.stage,
+            run=share.run.identity(),
+            data=[content_id(s, plan.files[s.id]) for s in sessions],
+            rules=[plan.suite.protocol_sha256(s) for s in sessions],
+            more=self.rules(),
+            profile=plan.profile.model_dump(mode="json"),
+            purpose=share.purpose,
+            before=before.key if before else None,
+        )
+        self.folder = plan.store.root / "fits" / self.key[:2] / self.key
+
+    @abstractmethod
+    def lesson(self) -> judge.Lesson:
+        """The recordings that it is given."""
+
+    def rules(self) -> dict[str, Any]:
+        """What else decides the outcome."""
+        return {}
+
+    def do(self) -> str:
+        """Learn, unless that was done."""
+        with lock(self.share.plan.store, self.key):
+            if is_due(self.share.plan, self.folder / "fit.json"):
+                self._learn()
+        return f"{self.stage} {self.share.run.ref.name} on {', '.join(s.id for s in self.sessions)}"
+
+    def _learn(self) -> None:
+        fault = self.share.run.fault
+        if fault:
+            learned = judge.Fitted(fault.status, str(fault), b"", 0.0)
+        else:
+            before = self.before.read() if self.before else None
+            learned = judge.learn(self.share.candidate(), self.lesson(), after=before)
+        kept = {
+            "status": learned.status,
+            "error": learned.error,
+            "artifact": sha256(learned.artifact),
+            "sessions": [session_to_dict(s) for s in learned.sessions],
+            "history": [stage.model_dump() for stage in self._history(learned.fit_s)],
+        }
+        cells.write_folder(self.folder, {"fit.json": canonical(kept), "artifact.safetensors": learned.artifact})
+
+    def _history(self, seconds: float) -> list[LearningStage]:
+        """All stages up to this one."""
+        own = LearningStage(
+            stage=self.stage,
+            key=self.key,
+            seconds=seconds,
+            sessions=tuple(s.id for s in self.sessions),
+            labels=self.stage != "pretrain" or self.share.plan.suite.pretraining_labels,
+        )
+        return [*(self.before.history if self.before else []), own]
+
+    @property
+    def history(self) -> list[LearningStage]:
+        """The stages as kept."""
+        return history(self.folder)
+
+    def read(self) -> judge.Fitted:
+        """What the store holds of it; not kept here, for all artefacts of a run together may be large."""
+        kept = cells.read_json(self.folder / "fit.json")
+        content = (self.folder / "artifact.safetensors").read_bytes()
+        sessions = [session_from_dict(s) for s in kept["sessions"]]
+        return judge.Fitted(kept["status"], kept["error"], content, self.history[-1].seconds, sessions)
+
+    @property
+    def outcome(self) -> str:
+        """Hash of what was learned: a test pass belongs to it."""
+        return str(cells.read_json(self.folder / "fit.json")["artifact"])
+
+    def parts(self, kind: Literal["train", "validation"]) -> list[Recording]:
+        """One part of each session."""
+        found = [getattr(self.share.recordings(s, self.share.run.inputs), kind) for s in self.sessions]
+        return list(map(blinded, found)) if self.share.purpose == "blind" else found
+
+
+class Pretraining(Learning):
+    """Once per suite and seed, from the train and validation parts of the suite's pretraining sessions."""
+
+    stage = "pretrain"
+
+    def lesson(self) -> judge.Lesson:
+        recordings = [*self.parts("train"), *self.parts("validation")]
+        if not self.share.plan.suite.pretraining_labels:
+            recordings = [unlabelled(r) for r in recordings]
+        return judge.Lesson("pretrain", {"recordings": recordings})
+
+    def rules(self) -> dict[str, Any]:
+        return {"labels": self.share.plan.suite.pretraining_labels}
+
+
+class Fit(Learning):
+    """On one session, or on several together."""
+
+    stage = "fit"
+
+    def lesson(self) -> judge.Lesson:
+        return judge.Lesson("fit", {"train": self.parts("train"), "validation": self.parts("validation")})
+
+
+class Adaptation(Learning):
+    """To a new session, from the last labelled seconds of its train part."""
+
+    stage = "adapt"
+
+    def lesson(self) -> judge.Lesson:
+        return judge.Lesson("adapt", {"recording": [self._calibration()]})
+
+    def rules(self) -> dict[str, Any]:
+        return {"calibration_s": self.share.plan.suite.calibration_s}
+
+    def _calibration(self) -> Recording:
+        (train,) = self.parts("train")
+        wanted_s, bin_s = self.share.plan.suite.calibration_s, train.session.bin_s
+        n_bins = round(wanted_s / bin_s)
+        if n_bins > len(train):
+            raise BadData(
+                f"session {train.session.id!r} has {len(train) * bin_s:g} s to train on, less than the {wanted_s:g} s "
+                f"of calibration_s; shorten it, or leave the session out"
+            )
+        return last_bins(train, n_bins)
+
+
+def lessons(share: Share, sessions: Sequence[Session]) -> dict[str, Learning]:
+    """The last stage of learning for each scored session of a tier, by id; stages that a run lacks are left out.
+
+    Args:
+        share: What the stages have in common.
+        sessions: The tier's.
+    """
+    suite, stages = share.plan.suite, share.run.stages
+    elsewhere = [s for s in sessions if s.id in suite.pretraining]
+    pretrained = Pretraining(share, elsewhere) if elsewhere and "pretrain" in stages else None
+    old = [s for s in sessions if s.role != "new"]
+    if suite.fit == "each":
+        return {s.id: Fit(share, [s], before=pretrained) for s in old if s.role == "scored"}
+    fit = Fit(share, old, before=pretrained)
+    new: dict[str, Learning] = {
+        s.id: Adaptation(share, [s], before=fit) if suite.calibration_s and "adapt" in stages else fit
+        for s in sessions
+        if s.role == "new"
+    }
+    return {s.id: fit for s in old if s.role == "scored"} | new
+
+
+def stages_of(last: Sequence[Learning]) -> list[list[Learning]]:
+    """All stages that lead to the given ones, each once: pretraining, fits, adaptations."""
+    found: dict[str, Learning] = {}
+    for one in last:
+        stage: Learning | None = one
+        while stage is not None:
+            found.setdefault(stage.key, stage)
+            stage = stage.before
+    return [[one for one in found.values() if one.stage == name] for name in STAGES]
+
+
+def history(folder: Path) -> list[LearningStage]:
+    """The stages of learning that led to what a folder of the store holds."""
+    return [LearningStage.model_validate(stage) for stage in cells.read_json(folder / "fit.json")["history"]]
+
+
+def last_bins(recording: Recording, n_bins: int) -> Recording:
+    """The end of a recording."""
+    end = slice(len(recording) - n_bins, len(recording))
+    privileged = {name: values[end] for name, values in recording.privileged.items()}
+    targets, scored = recording.targets[end], recording.scored[end]
+    return replace(recording, inputs=recording.inputs[end], targets=targets, scored=scored, privileged=privileged)
+
+
+def unlabelled(recording: Recording) -> Recording:
+    """The recording without its labels."""
+    nothing = np.full_like(recording.targets, np.nan)
+    return replace(recording, targets=nothing, scored=np.zeros_like(recording.scored))
+
+
+def blinded(recording: Recording) -> Recording:
+    """The recording with the labels of another time: nothing true can be learned from it."""
+    n = len(recording)
+    shift = n // 4 + int(np.random.default_rng(n).integers(max(1, n // 2)))
+    return replace(
+        recording, targets=np.roll(recording.targets, shift, axis=0), scored=np.roll(recording.scored, shift)
+    )
+
+
+def is_due(plan: Plan, outcome: Path) -> bool:
+    """Whether a stage or cell has to be run: it is not there, or finished work of its kind is wanted again."""
+    if plan.rerun == "all" or not outcome.exists():
+        return True
+    return plan.rerun == "failed" and cells.read_json(outcome)["status"] != "ok"
+
+
+def lock(store: Store, key: str) -> FileLock:
+    """One process at a time works on what this key stands for."""
+    folder = store.root / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{key[:3]}.lock")

@@ -1,0 +1,65 @@
+"""What an evaluation is asked to do, and the prepared sessions that its work shares."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.data.prepare import prepare
+from harness.data.split import Parts
+from harness.data.suites import Session, Suite
+from harness.judge.budget import Track, shipped_tracks
+from harness.judge.profiles import Profile
+from harness.registry import DecoderRef
+from harness.results.store import Store
+
+Rerun = Literal["nothing", "failed", "all"]
+Audit = Literal["standard", "full"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be evaluated.
+
+    files: session id -> NWB file, for every session of the tier.
+    settings: Hyper-parameters from the command line, given to every decoder.
+    seeds: Overrides the suite's seeds for stochastic decoders.
+    rerun: Which finished work to run again all the same.
+    audit: `full` also fits every decoder again, and once more on labels of other times.
+    tracks: Which budgets each run is compared with.
+    """
+
+    suite: Suite
+    tier: str
+    files: Mapping[str, Path]
+    decoders: Sequence[DecoderRef]
+    profile: Profile
+    store: Store
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Sequence[int] = ()
+    n_workers: int = 1
+    rerun: Rerun = "nothing"
+    audit: Audit = "standard"
+    tracks: Sequence[Track] = field(default_factory=shipped_tracks)
+
+
+class Recordings:
+    """Prepared sessions, the last few kept in memory."""
+
+    KEPT = 4
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._kept, self._lock = plan, OrderedDict[str, Parts](), threading.Lock()
+
+    def __call__(self, session: Session, streams: Sequence[str]) -> Parts:
+        with self._lock:
+            if session.id not in self._kept:
+                self._kept[session.id] = prepare(self._plan.suite, session, self._plan.files[session.id])
+            self._kept.move_to_end(session.id)
+            while len(self._kept) > self.KEPT:
+                self._kept.popitem(last=False)
+            parts = self._kept[session.id]
+        train, validation, test = (p.with_streams(streams) for p in (parts.train, parts.validation, parts.test))
+        return replace(parts, train=train, validation=validation, test=test)

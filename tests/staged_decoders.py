@@ -1,0 +1,90 @@
+"""Decoders that write down what each stage of learning gave them, and one that answers late."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness import Cost, Decoder, Delay
+
+
+def n_bins_and_labels(recordings):
+    """(n_recordings, 2): bins, and how many of them have labels."""
+    return np.array([(len(r), int(np.isfinite(r.targets).all(axis=1).sum())) for r in recordings])
+
+
+@dataclass
+class Diary(Decoder):
+    """Answers nothing; its artefact says what it was given."""
+
+    inputs = ("spikes",)
+    deterministic = True
+    seed: int = 0
+
+    def fit(self, train, validation):
+        self.fitted_ = n_bins_and_labels([*train, *validation])
+
+    def reset(self, session):
+        self.n_outputs = len(session.outputs)
+
+    def step(self, bin):
+        return np.zeros(self.n_outputs)
+
+
+@dataclass
+class StagedDiary(Diary):
+    """All three stages; `restored_` are the sessions that it was restored for before the stage."""
+
+    def pretrain(self, recordings):
+        self.pretrained_ = n_bins_and_labels(recordings)
+
+    def restore(self, state, sessions):
+        super().restore(state, sessions)
+        self.restored_ = np.array([len(sessions), ord(sessions[0].id[-1])])
+
+    def adapt(self, recording):
+        self.adapted_ = n_bins_and_labels([recording])
+        self.last_target_ = recording.targets[-1].copy()
+
+
+@dataclass
+class FailsToPretrain(StagedDiary):
+    """Its first stage raises."""
+
+    def pretrain(self, recordings):
+        raise ValueError("no such luck")
+
+
+@dataclass
+class Late(Decoder):
+    """Knows the answer (the first two counts), but gives it some bins later; says so if it is honest."""
+
+    inputs = ("spikes",)
+    deterministic = True
+    seed: int = 0
+    n_bins: int = 3
+    look_ahead_bins: int = 2
+    interpolation_bins: int = 1
+
+    def delay(self):
+        return Delay(self.look_ahead_bins, self.interpolation_bins)
+
+    def fit(self, train, validation):
+        self.zeros_ = np.zeros(2, np.float32)
+
+    def reset(self, session):
+        self.waiting = [self.zeros_.copy() for _ in range(self.n_bins)]
+
+    def step(self, bin):
+        self.waiting.append(bin["spikes"][:2].copy())
+        return self.waiting.pop(0)
+
+
+@dataclass
+class Narrow(Diary):
+    """Keeps integers of nine bits, and says so."""
+
+    def fit(self, train, validation):
+        self.weights_ = np.random.default_rng(0).integers(-256, 256, 4000).astype(np.int16)
+
+    def cost(self, session):
+        return Cost(bits={"weights_": 9})

@@ -1,0 +1,177 @@
+"""Pretraining, fits and adaptations: who is given what, what is kept, and answers that come late."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from harness import Delay, Inputs
+from harness.data.cache import Cache
+from harness.data.download import locate
+from harness.data.suites import Suite
+from harness.evaluate import evaluate
+from harness.judge import artifact, cell
+from harness.judge.budget import Measured, shipped_tracks, why_not
+from harness.learning import last_bins
+from harness.plan import Plan
+from harness.registry import find
+from harness.results.store import Store
+from harness.work import about_their_bins
+from tests.judging import candidate, judge, recording
+from tests.tiny import TINY, Quiet, quick_profile
+
+STAGED = Path(__file__).parent / "staged_decoders.py"
+N_TRAIN, N_VALIDATION = 1775, 575
+"""Bins of 20 ms in three fifths and a fifth of a minute, half a second less at the end of each."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sessions")
+    suite = Suite.model_validate(yaml.safe_load(TINY))
+    return locate(suite.in_tier("simulated"), Cache(folder / "data"))
+
+
+def tiny(**changes) -> Suite:
+    return Suite.model_validate(yaml.safe_load(TINY) | changes)
+
+
+def with_roles(first: str, second: str, **changes) -> Suite:
+    sessions = [s | {"role": role} for s, role in zip(yaml.safe_load(TINY)["sessions"], (first, second), strict=True)]
+    return tiny(sessions=sessions, **changes)
+
+
+def run(suite, files, folder, name: str, **changes):
+    """Evaluate one decoder of the file; the record, and the arrays of its artefact."""
+    decoder = find(f"{STAGED}:{name}")
+    plan = Plan(suite, "simulated", files, [decoder], quick_profile(), Store(folder), **changes)
+    record = evaluate(plan, Quiet())[0]
+    learned = artifact.unpack(plan.store.artifact(record).read_bytes()) if record.artifact_sha256 else {}
+    return record, learned
+
+
+def test_pretraining_sees_train_and_validation_parts_without_labels_and_is_done_once(files, tmp_path):
+    record, learned = run(tiny(pretraining=["tiny-0", "tiny-1"]), files, tmp_path, "StagedDiary")
+    bins = [N_TRAIN, N_TRAIN, N_VALIDATION, N_VALIDATION]
+    assert learned["tiny-1/pretrained_"].tolist() == [[n, 0] for n in bins]
+    assert learned["tiny-1/restored_"].tolist() == [2, ord("0")], "restored for the pretraining sessions"
+    assert [(s.stage, s.sessions, s.labels) for s in record.learning] == [
+        ("pretrain", ("tiny-0", "tiny-1"), False),
+        ("fit", ("tiny-0",), True),
+        ("fit", ("tiny-1",), True),
+    ]
+    assert record.cost.pretrain_s == record.learning[0].seconds > 0
+
+
+def test_pretraining_has_labels_where_the_suite_says_so(files, tmp_path):
+    suite = tiny(pretraining=["tiny-1"], pretraining_labels=True)
+    learned = run(suite, files, tmp_path, "StagedDiary")[1]
+    assert learned["tiny-0/pretrained_"].tolist() == [[N_TRAIN, N_TRAIN], [N_VALIDATION, N_VALIDATION]]
+
+
+def test_a_decoder_without_stages_skips_them(files, tmp_path):
+    suite = with_roles("source", "new", fit="joint", calibration_s=10, pretraining=["tiny-0"])
+    record, learned = run(suite, files, tmp_path, "Diary")
+    assert [s.stage for s in record.learning] == ["fit"]
+    assert learned["tiny-1/fitted_"].tolist() == [[N_TRAIN, N_TRAIN], [N_VALIDATION, N_VALIDATION]]
+
+
+def test_a_new_session_is_adapted_to_from_the_last_seconds_of_its_train_part(files, tmp_path):
+    suite = with_roles("source", "new", fit="joint", calibration_s=10)
+    record, learned = run(suite, files, tmp_path, "StagedDiary")
+    assert [s.session for s in record.sessions] == ["tiny-1"]
+    assert learned["tiny-1/adapted_"].tolist() == [[500, 500]]
+    assert learned["tiny-1/fitted_"].tolist() == [[N_TRAIN, N_TRAIN], [N_VALIDATION, N_VALIDATION]]
+    assert [(s.stage, s.sessions) for s in record.learning] == [("fit", ("tiny-0",)), ("adapt", ("tiny-1",))]
+    assert record.cost.adapt_s > 0
+    assert record.cost.fit_s + record.cost.adapt_s == pytest.approx(record.sessions[0].fit_s)
+
+
+def test_the_session_adapted_to_comes_first_when_its_artefact_is_restored():
+    """A network is built from the shapes of the first session."""
+    one = candidate("StagedDiary", file="../staged_decoders.py")
+    r = recording()
+    other = replace(r, session=replace(r.session, id="session-7"))
+    adapted = cell.learn(one, cell.Lesson("adapt", {"recording": [other]}), after=cell.fit(one, [r], [r]))
+    assert [s.id for s in adapted.sessions] == ["session-7", r.session.id]
+
+
+def test_a_failed_stage_fails_the_run_with_its_name(files, tmp_path):
+    record, _ = run(tiny(pretraining=["tiny-0"]), files, tmp_path, "FailsToPretrain")
+    assert record.status == "failed"
+    assert "pretrain: " in record.error and "no such luck" in record.error
+
+
+def test_a_full_audit_takes_all_stages_again(files, tmp_path):
+    suite = with_roles("source", "new", fit="joint", calibration_s=10, pretraining=["tiny-0"])
+    record, _ = run(suite, files, tmp_path, "StagedDiary", audit="full")
+    assert record.audit["same_seed_gives_same_outputs"].ok
+    assert record.audit["shuffled_labels_give_chance"].ok
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"pretraining": ["elsewhere"]}, "'elsewhere' is none of the suite's sessions"),
+        ({"calibration_s": 5}, "no session has the role 'new'"),
+    ],
+)
+def test_a_suite_whose_stages_lack_sessions_is_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        tiny(**changes)
+
+
+def test_a_new_session_needs_a_joint_fit():
+    with pytest.raises(ValueError, match="needs `fit: joint`"):
+        with_roles("source", "new", calibration_s=5)
+
+
+def test_the_last_bins_of_a_recording_begin_anew():
+    r = recording()
+    end = last_bins(r, 100)
+    assert np.array_equal(end.targets, r.targets[-100:])
+    assert end.inputs.starts.tolist() == [True] + [False] * 99
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_late_answer_counts_for_the_bin_that_it_is_about(honest):
+    settings = {} if honest else {"look_ahead_bins": 0, "interpolation_bins": 0}
+    tested = judge(candidate("Late", file="../staged_decoders.py", **settings))
+    r = recording()
+    delay = Delay(2, 1) if honest else Delay()
+    outputs = about_their_bins(tested.outputs, r.inputs, delay)
+    known = np.concatenate([np.arange(697), np.arange(700, len(r) - 3)])
+    assert np.array_equal(outputs[known], r.targets[known]) == honest
+
+
+def test_the_end_of_each_segment_repeats_its_last_answer():
+    outputs = np.arange(8, dtype=np.float32)[:, None]
+    inputs = Inputs({}, np.isin(np.arange(8), [0, 5]), 0.02)
+    assert about_their_bins(outputs, inputs, Delay(1, 1))[:, 0].tolist() == [2, 3, 4, 4, 4, 7, 7, 7]
+    assert about_their_bins(outputs, inputs, Delay(4, 4))[:, 0].tolist() == [4, 4, 4, 4, 4, 7, 7, 7]
+
+
+def test_a_late_answer_is_latency_and_keeps_out_of_the_causal_tracks(files, tmp_path):
+    record, _ = run(tiny(), files, tmp_path, "Late")
+    assert record.delays_ms["look_ahead"] == pytest.approx(40)
+    assert record.delays_ms["interpolation"] == pytest.approx(20)
+    assert record.delays_ms["total"] == pytest.approx(80 + record.delays_ms["compute"])
+    kept = {name for name, verdict in record.tracks.items() if verdict.ok}
+    assert kept == {"offline", "delayed"}
+    assert "answer_delay_bins is 3; 0 is allowed" in record.tracks["causal"].why
+
+
+def test_the_delayed_track_allows_a_tenth_of_a_second_in_all():
+    delayed = next(t for t in shipped_tracks() if t.name == "delayed")
+    assert why_not(delayed, Measured(causal=True, delay_ms=99.0, answer_delay_bins=23)) == ""
+    assert "delay_ms is 101" in why_not(delayed, Measured(causal=True, delay_ms=101.0, answer_delay_bins=23))
+
+
+def test_declared_bits_make_the_artefact_smaller(files, tmp_path):
+    record, learned = run(tiny(), files, tmp_path, "Narrow")
+    assert record.cost.artifact_bytes < 4000 * 9 / 8 + 600
+    assert record.cost.parameters == 4000
+    assert learned["tiny-0/weights_"].dtype == np.int16
+    assert record.audit["declaration_holds"].ok
