@@ -30,11 +30,12 @@ def main() -> None:
         boards[Board.of(record)].append(record)
     parts = [f"# Results\n\nWritten by `tools/results_page.py` from records; measured by\n\n```\n{how}\n```"]
     ordered = sorted(boards, key=lambda board: ("/" in board.suite, board))
-    parts += [text for board in ordered for text in _board(board, boards[board])]
+    parts += [text for board in ordered for text in board_section(board, boards[board])]
     Path(page).write_text("\n\n".join(parts) + "\n")
 
 
-def _board(board: Board, records: Sequence[Record]) -> list[str]:
+def board_section(board: Board, records: Sequence[Record]) -> list[str]:
+    """A board's heading, table, what was left out and why, and scores per recording."""
     table, metric = ranking(records), metric_name(records[0].metric)
     simulated = " Simulated recordings: never ranked with real ones." if board.simulated else ""
     noisy = " The machine was busy: compare these latencies with care." if table["noisy"].any() else ""
