@@ -164,11 +164,9 @@ def test_a_missing_object_names_the_file_the_path_and_what_is_there(tmp_path):
         read(write(tmp_path / "a.nwb"), layout)
 
 
-def test_an_unknown_target_and_an_unreadable_format_are_refused(tmp_path):
+def test_an_unknown_target_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no target 'force'; it has: position"):
         read_contents(tmp_path / "a.nwb", SPIKE_LAYOUT, "force")
-    with pytest.raises(BadData, match="matlab"):
-        read_contents(tmp_path / "a.mat", files.falcon_layout("odoherty-mat"), "velocity")
 
 
 def spike(i, value):

@@ -117,11 +117,6 @@ def test_a_clock_that_is_no_period_is_refused(tmp_path):
         prepared("falcon-h1", truth.path)
 
 
-def test_matlab_sessions_are_refused_with_what_to_do(tmp_path):
-    with pytest.raises(BadData, match="this version can fetch and check but not read; choose"):
-        prepared("odoherty-sabes", tmp_path / "indy.mat")
-
-
 def test_the_future_of_a_file_leaves_every_earlier_input_as_it_was(tmp_path):
     """Spikes after 20 s become noise in the file itself; the whole way to the parts is run again."""
     truth = files.falcon_m2(tmp_path / "a.nwb")

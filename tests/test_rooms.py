@@ -20,6 +20,8 @@ FLOORS = (
     ("judge",),
     ("results",),
     ("engine",),
+    ("plan",),
+    ("learning",),
     ("work",),
     ("evaluate",),
     ("cli",),
@@ -28,7 +30,7 @@ FLOORS = (
 """From the bottom to the top: a room imports itself and lower floors only."""
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY_ROOMS = {
-    "h5py": ("harness/data/nwb",),
+    "h5py": ("harness/data/nwb", "harness/data/mat.py"),
     "pynwb": ("harness/data/nwb",),
     "hdmf": ("harness/data/nwb",),
     "torch": ("baselines/", "harness/torch_decoder.py", "harness/judge/count/"),

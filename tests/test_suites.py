@@ -73,6 +73,8 @@ def test_tiers_have_the_recordings_that_the_protocol_names(reaching):
         "full": 138,
         "unpinned": 26,
         "neurobench": 6,
+        "neurobench-simulated": 2,
+        "neurobench-simulated-m1": 2,
         "falcon": 55,
         "falcon-minival": 28,
         "xl": 24,
@@ -81,12 +83,12 @@ def test_tiers_have_the_recordings_that_the_protocol_names(reaching):
     assert sum(s.source.size for s in mini) == 150_473_820
     assert len({s.subject for s in mini}) == 5
     assert {s.id for s in reaching.in_tier("neurobench")} == {
-        "indy_20160622_01",
-        "indy_20160630_01",
-        "indy_20170131_02",
-        "loco_20170210_03",
-        "loco_20170215_02",
-        "loco_20170301_05",
+        "indy_20160622_01-neurobench",
+        "indy_20160630_01-neurobench",
+        "indy_20170131_02-neurobench",
+        "loco_20170210_03-neurobench",
+        "loco_20170215_02-neurobench",
+        "loco_20170301_05-neurobench",
     }
 
 
@@ -101,10 +103,12 @@ def test_session_names_fit_a_file_system(reaching):
 
 
 def test_a_variant_holds_the_sessions_that_serve_its_task(reaching):
-    main, emg = reaching.variants()
+    main, emg, neurobench = reaching.variants()
     assert emg.name == "primate-reaching/emg" and {s.layout for s in emg.sessions} == {"falcon-m1"}
     assert "falcon-m1" not in {s.layout for s in main.sessions}
+    assert {t for s in neurobench.sessions for t in s.tiers} == {t for t in reaching.tiers() if "neurobench" in t}
     assert [v.name for v in reaching.variants("mini")] == ["primate-reaching"]
+    assert [v.name for v in reaching.variants("neurobench")] == ["primate-reaching/neurobench"]
     assert [v.name for v in reaching.variants("falcon")] == ["primate-reaching", "primate-reaching/emg"]
 
 

@@ -22,7 +22,7 @@ FAMILIES = {
     "nlb-mc_maze_large": ("nlb-hand", "nlb-maze"),
     "nlb-mc_maze": ("nlb-hand", "nlb-maze"),
     "nlb-area2_bump": ("nlb-hand", "nlb-area2"),
-    "odoherty-sabes": ("odoherty-mat", "in-time-50-25-25"),
+    "odoherty-sabes": ("odoherty-mat", "reaches-50-25-25"),
     "falcon-m1a": ("falcon-m1", "in-time"),
     "falcon-m1b": ("falcon-m1", "in-time"),
     "falcon-m2": ("falcon-m2", "in-time"),
@@ -36,6 +36,8 @@ DANDI_KEYS = ("dandiset", "version", "asset_id", "path", "size", "sha256", "s3_u
 ZENODO_KEYS = ("path", "url", "size", "sha256", "md5", "licence")
 # Subjects that the generator was not calibrated on.
 SIMULATED = [(subject, session) for subject in (11, 12, 13, 14) for session in (0, 1)]
+TWO_AREAS = (21, 22)
+NEUROBENCH = "neurobench"
 
 
 def main(arguments: list[str]) -> int:
@@ -49,7 +51,8 @@ def main(arguments: list[str]) -> int:
 
 def suite_text(manifest: Mapping[str, Any]) -> str:
     """The whole suite file."""
-    rows = [*simulated_rows(), *(session_row(row) for row in manifest["sessions"] if has_behaviour(row))]
+    recorded = [session_row(row) for row in manifest["sessions"] if has_behaviour(row)]
+    rows = [*simulated_rows(), *(one for row in recorded for one in by_protocol(row)), *two_area_rows()]
     return HEAD.read_text() + "".join(f"  - {json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
@@ -71,6 +74,33 @@ def simulated_rows() -> Iterator[dict[str, Any]]:
             "tiers": ["simulated"],
             "source": {"host": "simulated", "generator": "reaching", "parameters": parameters},
         }
+
+
+def two_area_rows() -> Iterator[dict[str, Any]]:
+    """NeuroBench's protocol on simulated sessions: with both areas, and of the same recordings with M1 alone."""
+    for suffix in ("", "-m1"):
+        for subject in TWO_AREAS:
+            parameters = {"subject_seed": subject, "session": 0, "minutes": 4, "n_units": 192, "areas": ["M1", "S1"]}
+            yield {
+                "id": f"neurobench-simulated{suffix}-{subject}",
+                "subject": f"simulated-{subject}",
+                "group": f"neurobench-simulated{suffix}",
+                "layout": f"simulated-4ms{suffix}",
+                "split": "reaches-without-gap",
+                "tiers": [f"neurobench-simulated{suffix}"],
+                "source": {"host": "simulated", "generator": "reaching", "parameters": parameters},
+                "tasks": [NEUROBENCH],
+            }
+
+
+def by_protocol(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A recording of NeuroBench's twice: in our protocol, and in theirs, which has another split."""
+    if NEUROBENCH not in row["tiers"]:
+        yield dict(row)
+        return
+    yield {**row, "tiers": [tier for tier in row["tiers"] if tier != NEUROBENCH]}
+    theirs = {"layout": "odoherty-4ms", "split": "reaches-without-gap", "tiers": [NEUROBENCH], "tasks": [NEUROBENCH]}
+    yield {**row, "id": f"{row['id']}-{NEUROBENCH}", **theirs}
 
 
 def session_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,6 @@ def command(
     decoders = [find(name) for name in decoder or chosen.decoders]
     access = Access(dandi_api) if dandi_api else Access()
     tier = _tier(chosen, tier, cache, access)
-    _refuse_unreadable(chosen, tier)
     with bars() as watcher:
         files = locate(chosen.in_tier(tier), cache, data_root=data_root, access=access, watcher=watcher)
     plan = Plan(
@@ -117,18 +116,6 @@ def _records(plan: "Plan") -> "list[Record]":
         typer.echo("harness: stopped; what is finished is kept, the same command goes on from there", err=True)
         raise typer.Exit(INTERRUPTED) from None
     return records
-
-
-def _refuse_unreadable(suite: "Suite", tier: str) -> None:
-    """Before a large download, not after it."""
-    from harness.errors import UsageError
-
-    found = [s.id for s in suite.in_tier(tier) if suite.layouts[s.layout].format != "nwb"]
-    if found:
-        raise UsageError(
-            f"tier {tier!r} of {suite.label} holds {len(found)} MATLAB files ({found[0]}, ...), which this version can "
-            f"fetch and verify but not read; evaluate another tier: {', '.join(t for t in suite.tiers() if t != tier)}"
-        )
 
 
 def _tier(suite: "Suite", wanted: str, cache: "Cache", access: "Access") -> str:

@@ -4,29 +4,21 @@ Time becomes integer ticks once; from there on it is integer arithmetic. Nothing
 bin's right edge to make that bin's input, and no filter, resampling or normalisation is applied at all.
 """
 
-import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from harness.data.bins import GAP_PERIODS, Bins, bins_of
+from harness.data.bins import to_ticks as to_ticks
 from harness.data.contents import Contents, Series, SpikeTrains
 from harness.data.protocol import Layout, TargetAt, Task
+from harness.data.sample_grid import count_before, every_bin, gradient
 from harness.data.suites import Session
 from harness.errors import BadData, UsageError
 from harness.types import Inputs, Recording, SessionInfo, StreamInfo
 
-BREAK_S = 1.0
-"""Behaviour missing for longer than this is a break of the recording; for less, only the targets are NaN."""
-
-GAP_PERIODS = 1.5
-"""Samples further apart than this many periods have a gap between them, which is never interpolated across."""
-
 SNAP_PERIODS = 1e-6
 """An instant this near to a sample is that sample: seconds in float64 are not exact."""
-
-
-MOST_BINS = 50_000_000
-"""Eleven days of 20 ms; a file that claims more is damaged."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +27,15 @@ class Aligned:
 
     ticks: (n_bins,) int64, the right edge of every bin on a clock of `clock_hz`; it goes up.
     bin_ticks: Width of a bin.
+    cuts: (n_cuts,) int64 ticks, going up: a bin whose right edge is there or later is of the next reach; None if the
+        layout names no goals.
     """
 
     recording: Recording
     ticks: np.ndarray
     clock_hz: int
     bin_ticks: int
-
-
-@dataclass(frozen=True)
-class _Bins:
-    """The bins of a session: right edges (n_bins,) int64, starts (n_bins,) bool, counts (n_bins, n_units) float32."""
-
-    ticks: np.ndarray
-    starts: np.ndarray
-    counts: np.ndarray
+    cuts: np.ndarray | None = None
 
 
 def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -> Aligned:
@@ -57,7 +43,8 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
 
     Bin k covers ticks [left, right) and is known at `right`: a spike on an edge belongs to the later bin. Its target
     is the behaviour at `right` plus the task's lag. Bins exist only inside the stretches in which units were observed
-    and behaviour was recorded; the first bin of each stretch is a start.
+    and behaviour was recorded; the first bin of each stretch is a start. On the grid `samples` there is a bin per
+    sample of behaviour, the first one the only start, with spikes as in `sample_grid.count_before`.
 
     Raises:
         BadData: If there is no bin, no unit or far too many bins, counted bins do not fit the task's bins, or a
@@ -77,25 +64,25 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
     clock_hz = layout.spikes.clock_hz
     bin_ticks = _whole_ticks(task.bin_s, clock_hz)
     at = layout.targets[task.target]
+    _check_task(session, task, at, counted=isinstance(spikes, Series))
     try:
-        bins = _bins(contents.target, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
-        targets = target_at(contents.target, bins.ticks / clock_hz + task.lag_s, derive=at.derive, bin_s=task.bin_s)
+        if isinstance(spikes, SpikeTrains) and task.grid == "samples":
+            series, bins, cuts = _bin_per_sample(contents, spikes, task=task, bin_ticks=bin_ticks, clock_hz=clock_hz)
+        else:
+            series, bins, cuts = _bins_and_cuts(contents, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
+        targets = _labels(series, bins, task=task, derive=at.derive, clock_hz=clock_hz)
         values = _as_float32(targets, at)
     except BadData as error:
         raise BadData(f"session {session.id!r}: {error}") from None
+    if task.binary:
+        np.minimum(bins.counts, np.float32(1), out=bins.counts)
     recording = Recording(
         session=_info(session, task, at, channels=_channels(spikes)),
         inputs=Inputs({"spikes": bins.counts}, bins.starts, task.bin_s),
         targets=values,
         scored=np.isfinite(targets).all(axis=1),
     )
-    return Aligned(recording, bins.ticks, clock_hz, bin_ticks)
-
-
-def to_ticks(times_s: np.ndarray, clock_hz: int) -> np.ndarray:
-    """Seconds -> (n,) int64 ticks, the nearest."""
-    ticks: np.ndarray = np.rint(np.asarray(times_s, np.float64) * clock_hz).astype(np.int64)
-    return ticks
+    return Aligned(recording, bins.ticks, clock_hz, bin_ticks, cuts)
 
 
 def target_at(series: Series, times_s: np.ndarray, *, derive: str, bin_s: float) -> np.ndarray:
@@ -136,106 +123,51 @@ def interpolate(series: Series, times_s: np.ndarray) -> np.ndarray:
     return values
 
 
-def count_spikes(spikes: SpikeTrains, ticks: np.ndarray, *, bin_ticks: int, clock_hz: int) -> np.ndarray:
-    """Count spikes in the bins whose right edges are `ticks`, all on one grid.
-
-    Returns:
-        (n_bins, n_units) float32; silent units keep their column.
-    """
-    n_bins, n_units = len(ticks), len(spikes.names)
-    counts = np.zeros((n_bins, n_units), np.float32)
-    if not n_bins:
-        return counts
-    grid = (ticks - ticks[0]) // bin_ticks
-    row_of = np.full(grid[-1] + 1, -1, np.int64)
-    row_of[grid] = np.arange(n_bins)
-    k = to_ticks(spikes.times_s, clock_hz)
-    k -= ticks[0] - bin_ticks
-    k //= bin_ticks
-    inside = (k >= 0) & (k < len(row_of))
-    rows, units = row_of[k[inside]], spikes.units[inside]
-    kept = rows >= 0
-    np.add.at(counts.reshape(-1), rows[kept] * n_units + units[kept], np.float32(1))
-    return counts
-
-
-def _bins(target: Series, spikes: Series | SpikeTrains, *, bin_ticks: int, clock_hz: int) -> _Bins:
-    behaviour = _stretches(target, clock_hz)
-    if isinstance(spikes, Series):
-        bins = _counted_bins(spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
-        bins = _only_inside(bins, behaviour, bin_ticks=bin_ticks)
-    else:
-        bins = _empty_bins(behaviour, bin_ticks=bin_ticks, clock_hz=clock_hz)
-        if spikes.intervals_s is not None:
-            bins = _only_inside(bins, to_ticks(spikes.intervals_s, clock_hz), bin_ticks=bin_ticks)
-        bins = replace(bins, counts=count_spikes(spikes, bins.ticks, bin_ticks=bin_ticks, clock_hz=clock_hz))
-    if not len(bins.ticks):
-        raise BadData("spikes and behaviour share not one whole bin; take the file that the suite pins")
-    if not bins.counts.shape[1]:
-        raise BadData("there is not one unit in its spikes; take the file that the suite pins")
-    return bins
-
-
-def _stretches(series: Series, clock_hz: int) -> np.ndarray:
-    """(n, 2) ticks: where behaviour was sampled without a break, each sample holding for one period."""
-    times_s = series.times_s
-    if not len(times_s):
-        raise BadData("the behaviour has no samples; take the file that the suite pins")
-    breaks = np.flatnonzero(np.diff(times_s) > max(BREAK_S, GAP_PERIODS * series.period_s))
-    first = times_s[np.concatenate([[0], breaks + 1])]
-    last = times_s[np.concatenate([breaks, [len(times_s) - 1]])]
-    return to_ticks(np.column_stack([first, last + series.period_s]), clock_hz)
-
-
-def _empty_bins(stretches: np.ndarray, *, bin_ticks: int, clock_hz: int) -> _Bins:
-    """Bins of one grid, which begins with the first stretch, as far as they lie in a stretch."""
-    origin = stretches[0, 0]
-    n = int(stretches[-1, 1] - origin) // bin_ticks
-    if n > MOST_BINS:
-        raise BadData(
-            f"{n * bin_ticks / clock_hz:g} s of behaviour make {n:g} bins, and no session has more than "
-            f"{MOST_BINS:g}; take the file that the suite pins, or a longer bin_s"
+def _check_task(session: Session, task: Task, at: TargetAt, *, counted: bool) -> None:
+    """A label that looks ahead must be declared, for records go by what the task says."""
+    if task.grid == "samples" and counted:
+        raise UsageError(f"session {session.id!r}: grid `samples` needs spike times, not counts; set grid to `bins`")
+    if at.derive != "gradient":
+        return
+    if task.grid != "samples" or task.lag_s:
+        raise UsageError(f"session {session.id!r}: `derive: gradient` needs the task's `grid: samples`, and no lag_s")
+    if task.label_look_ahead_s < task.bin_s:
+        raise UsageError(
+            f"session {session.id!r}: labels of target {task.target!r} look {task.bin_s:g} s ahead, but the task's "
+            f"label_look_ahead_s is {task.label_look_ahead_s:g}; set it to {task.bin_s:g}"
         )
-    ticks = origin + bin_ticks * np.arange(1, n + 1)
-    starts = np.arange(n) == 0
-    return _only_inside(_Bins(ticks, starts, np.empty((n, 0), np.float32)), stretches, bin_ticks=bin_ticks)
 
 
-def _counted_bins(counts: Series, *, bin_ticks: int, clock_hz: int) -> _Bins:
-    """The file's own bins, or sums of several of them."""
-    file_ticks = counts.period_s * clock_hz
-    per_bin = round(bin_ticks / file_ticks) if file_ticks else 0
-    if not per_bin or abs(per_bin * file_ticks - bin_ticks) > 0.01 * file_ticks:
-        raise BadData(
-            f"its counts are in bins of {counts.period_s * 1e3:g} ms, so bins of {bin_ticks / clock_hz * 1e3:g} ms "
-            f"cannot be made of them; set the task's bin_s to a whole multiple"
-        )
-    lefts = to_ticks(counts.times_s, clock_hz)
-    steps = np.diff(lefts)
-    if np.any(steps < 0.99 * file_ticks - 1):
-        raise BadData(f"its counted bins overlap: they should be {counts.period_s * 1e3:g} ms apart")
-    begins = np.concatenate([[0], np.flatnonzero(steps > GAP_PERIODS * file_ticks) + 1, [len(lefts)]])
-    rows = [np.arange(a, a + (b - a) // per_bin * per_bin) for a, b in itertools.pairwise(begins)]
-    chosen = np.concatenate(rows)
-    if not chosen.size:
-        raise BadData(
-            f"its {len(lefts)} counted bins do not make one bin of {bin_ticks / clock_hz * 1e3:g} ms; take the file "
-            f"that the suite pins"
-        )
-    ticks = lefts[chosen[::per_bin]] + bin_ticks
-    values = counts.values[chosen].reshape(len(ticks), per_bin, counts.values.shape[1]).sum(axis=1).astype(np.float32)
-    return _Bins(ticks, np.isin(chosen[::per_bin], begins), values)
+def _labels(series: Series, bins: Bins, *, task: Task, derive: str, clock_hz: int) -> np.ndarray:
+    if derive == "gradient":
+        return gradient(series.values).astype(np.float64)
+    times_s = series.times_s if task.grid == "samples" else bins.ticks / clock_hz
+    return target_at(series, times_s + task.lag_s, derive=derive, bin_s=task.bin_s)
 
 
-def _only_inside(bins: _Bins, stretches: np.ndarray, *, bin_ticks: int) -> _Bins:
-    """The bins that lie wholly in one of the (n, 2) stretches; what follows a gap is a start."""
-    lefts = bins.ticks - bin_ticks
-    which = np.searchsorted(stretches[:, 0], lefts, side="right") - 1
-    kept = (which >= 0) & (bins.ticks <= stretches[np.maximum(which, 0), 1])
-    # A start that is dropped hands its break on: the sum of starts so far tells the stretches of the file apart.
-    piece = np.cumsum(bins.starts)[kept]
-    moved = (np.diff(which[kept], prepend=-1) != 0) | (np.diff(piece, prepend=-1) != 0)
-    return _Bins(bins.ticks[kept], moved, bins.counts[kept] if not kept.all() else bins.counts)
+_Cut = tuple[Series, Bins, np.ndarray | None]
+"""The behaviour that gives the labels, the bins, the ticks at which reaches change."""
+
+
+def _bin_per_sample(contents: Contents, spikes: SpikeTrains, *, task: Task, bin_ticks: int, clock_hz: int) -> _Cut:
+    series, step = every_bin(contents.target, task.bin_s)
+    k = np.arange(len(series.times_s))
+    ticks = to_ticks(series.times_s[:1], clock_hz) + bin_ticks * k
+    counts = count_before(spikes, series.times_s, bin_s=task.bin_s)
+    rows = _inside(contents.changes, len(contents.target.times_s))
+    cuts = None if rows is None else ticks[np.unique(rows // step)]
+    return series, Bins(ticks, k == 0, counts), cuts
+
+
+def _bins_and_cuts(contents: Contents, spikes: Series | SpikeTrains, *, bin_ticks: int, clock_hz: int) -> _Cut:
+    series = contents.target
+    bins = bins_of(series, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
+    rows = _inside(contents.changes, len(series.times_s))
+    return series, bins, None if rows is None else to_ticks(series.times_s[rows], clock_hz)
+
+
+def _inside(rows: np.ndarray | None, n_rows: int) -> np.ndarray | None:
+    return None if rows is None else rows[rows < n_rows]
 
 
 def _whole_ticks(bin_s: float, clock_hz: int) -> int:

@@ -43,9 +43,18 @@ class Contents:
     """The parts of one file that a task needs.
 
     trials: Column -> (n_trials, ...) values; of a ragged column, an object array of arrays.
+    changes: (n_changes,) int64, rows of `target` after which the goal of the reach is another one, going up; None if
+        the layout names no goals.
     """
 
     target: Series
     spikes: SpikeTrains | None = None
     counts: Series | None = None
     trials: Mapping[str, np.ndarray] = field(default_factory=dict)
+    changes: np.ndarray | None = None
+
+
+def goal_changes(goals: np.ndarray) -> np.ndarray:
+    """(n_changes,) int64: the last row of each of (n_samples, n_axes) goals before another one; NaN is another one."""
+    moved: np.ndarray = np.abs(np.diff(goals, axis=0)).sum(axis=1)
+    return np.flatnonzero(moved)

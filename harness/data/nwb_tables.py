@@ -1,6 +1,7 @@
 """The Units table (spike times) and tables of trials."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -13,17 +14,40 @@ TOUCH_S = 0.002
 """Two observed intervals less than this apart are one: on a 1 kHz grid, one ends a sample before the next begins."""
 
 
-def read_spikes(nwb: NwbFile, where: str) -> SpikeTrains:
+def read_spikes(nwb: NwbFile, where: str, *, areas: Collection[str] | None = None) -> SpikeTrains:
     """Read a Units table's spike times, without waveforms.
 
+    Args:
+        nwb: The file.
+        where: The table.
+        areas: Keep the units of these areas alone; by default all.
+
     Raises:
-        BadData: If a spike is negative, NaN or out of order in its unit, or an index does not fit.
+        BadData: If a spike is negative, NaN or out of order in its unit, an index does not fit, or no unit is in one
+            of the areas.
     """
     times_s = nwb.numbers(f"{where}/spike_times", kinds="f").astype(np.float64, copy=False)
     ends = nwb.index(f"{where}/spike_times_index", len(times_s))
     _check_times(nwb, f"{where}/spike_times", times_s, ends)
     units = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-    return SpikeTrains(times_s, units, _names(nwb, where, len(ends)), _intervals(nwb, where, len(ends)))
+    trains = SpikeTrains(times_s, units, _names(nwb, where, len(ends)), _intervals(nwb, where, len(ends)))
+    return trains if areas is None else only_areas(nwb, where, trains, areas)
+
+
+def only_areas(nwb: NwbFile, where: str, trains: SpikeTrains, areas: Collection[str]) -> SpikeTrains:
+    """The units whose names begin with one of the areas, in their order."""
+    of_unit = [name.rpartition(":")[0] for name in trains.names]
+    if absent := [area for area in areas if area not in of_unit]:
+        there = ", ".join(sorted({area or "units of no stated area" for area in of_unit})) or "no units"
+        raise nwb.bad(where, f"has no unit of area {absent[0]!r}: there are {there}")
+    kept = np.array([area in areas for area in of_unit])
+    of_kept = kept[trains.units]
+    return replace(
+        trains,
+        times_s=trains.times_s[of_kept],
+        units=(np.cumsum(kept) - 1)[trains.units[of_kept]],
+        names=tuple(name for name, keep in zip(trains.names, kept, strict=True) if keep),
+    )
 
 
 def _check_times(nwb: NwbFile, where: str, times_s: np.ndarray, ends: np.ndarray) -> None:

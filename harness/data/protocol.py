@@ -1,7 +1,7 @@
 """What a suite says of its task: where things are in a file, what is decoded, and which part is for what."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -11,6 +11,8 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 
@@ -21,22 +23,47 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class SpikesAt(Model):
+class Grown(Model):
+    """A model that got fields since it was first hashed: one left at its default is not written.
+
+    So what a protocol that does not use them means, and with it the hash in its records, stays as it was.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def without_unused_additions(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        unused = {name for name in self.added if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in write(self).items() if name not in unused}
+
+
+class SpikesAt(Grown):
     """Where the spikes are.
 
-    units: A Units table (spike times).
+    units: A Units table (spike times); in a MATLAB file, the cells of spike times (units, channels), of which all
+        units of a channel make one column.
     counts: A TimeSeries (n_bins, n_units); the time of a sample is the left edge of its bin.
     clock_hz: Ticks per second in which time is counted; a bin must be a whole number of them.
+    areas: Keep the units of these areas alone, as the file names them; all by default.
+    phantom_spikes: Take the numbers that MATLAB stores for an empty cell, its shape, for spike times, as NeuroBench
+        does: a spike at 0 s, and perhaps one at 1 s, wherever the recording covers them.
     """
+
+    added = frozenset({"areas", "phantom_spikes"})
 
     units: str | None = None
     counts: str | None = None
     clock_hz: PositiveInt = 30_000
+    areas: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    phantom_spikes: bool = False
 
     @model_validator(mode="after")
     def one_of_both(self) -> "SpikesAt":
         if (self.units is None) == (self.counts is None):
             raise ValueError("give either `units` (spike times) or `counts` (binned), not both")
+        if self.counts is not None and self.areas is not None:
+            raise ValueError("`areas` chooses among `units`; a file does not say where a column of `counts` is from")
         return self
 
 
@@ -44,7 +71,8 @@ class TargetAt(Model):
     """Where a behaviour is, and how it becomes a target.
 
     derive: `as_is`, the value at t_k + lag, linearly interpolated; `difference`, the backward difference of the
-        linearly interpolated position over one bin, per second.
+        linearly interpolated position over one bin, per second; `gradient`, half the difference of the samples after
+        and before, per bin and in float32: NeuroBench's, which looks one bin ahead and needs the grid `samples`.
     columns: Columns of the series, in the order of `outputs`; all of them by default.
     members: Where `path` is a group of one-channel series: their names, in the order of `outputs`.
     mask: A series of the same length; samples where it is 0 count as not measured.
@@ -54,7 +82,7 @@ class TargetAt(Model):
 
     path: str
     outputs: tuple[str, ...]
-    derive: Literal["as_is", "difference"] = "as_is"
+    derive: Literal["as_is", "difference", "gradient"] = "as_is"
     columns: tuple[int, ...] | None = None
     members: tuple[str, ...] | None = None
     mask: str | None = None
@@ -68,16 +96,20 @@ class TargetAt(Model):
         return self
 
 
-class Layout(Model):
+class Layout(Grown):
     """Where things are in the files of one family; object paths below the file's root.
 
-    format: `matlab` lists recordings that this version can fetch and check, but not yet read.
+    format: `matlab` is MATLAB's v7.3 as O'Doherty and others filled it: axes reversed, one clock `t` for behaviour.
+    goals: A series of where the animal is to reach, sampled with the targets; a reach ends where it changes.
     """
+
+    added = frozenset({"goals"})
 
     format: Literal["nwb", "matlab"] = "nwb"
     spikes: SpikesAt | None = None
     targets: Mapping[str, TargetAt]
     trials: str | None = None
+    goals: str | None = None
 
 
 def _whole(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -137,11 +169,34 @@ class TrialSplit(Model):
     context_s: NonNegativeFloat = 1.0
 
 
-Split = Annotated[TimeSplit | TrialSplit, Field(discriminator="kind")]
+class ReachSplit(Model):
+    """Contiguous parts whose boundaries are changes of the layout's `goals`, every bin of them scored.
+
+    Of S reaches, those before the first change and after the last included, the first floor(train S) are train, the
+    next floor((S - train) / 2) validation, the rest test: NeuroBench's rule.
+
+    gap_s: As in `TimeSplit`.
+    """
+
+    kind: Literal["reaches"]
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    gap_s: NonNegativeFloat = 0.0
 
 
-class Task(Model):
-    """What is decoded from what."""
+Split = Annotated[TimeSplit | TrialSplit | ReachSplit, Field(discriminator="kind")]
+
+
+class Task(Grown):
+    """What is decoded from what.
+
+    grid: `bins`, bins cut on the layout's clock; `samples`, a row per behaviour sample t_k with the spikes of
+        [t_k - 2 bin_s, t_k - bin_s), as NeuroBench's loader has it: a bin older than need be.
+    binary: A bin holds 1 where it has any spike.
+    label_look_ahead_s: How much later than a bin's right edge its label looks; a task whose labels do so at all is not
+        strictly causal, whatever the decoder is.
+    """
+
+    added = frozenset({"grid", "binary", "label_look_ahead_s"})
 
     inputs: tuple[str, ...]
     privileged: tuple[str, ...] = ()
@@ -149,3 +204,6 @@ class Task(Model):
     kind: Literal["regression", "classification"] = "regression"
     bin_s: PositiveFloat
     lag_s: float = 0.0
+    grid: Literal["bins", "samples"] = "bins"
+    binary: bool = False
+    label_look_ahead_s: NonNegativeFloat = 0.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.data.align import Aligned, to_ticks
-from harness.data.protocol import Split, TimeSplit, TrialSplit
-from harness.errors import BadData
+from harness.data.protocol import ReachSplit, Split, TimeSplit, TrialSplit
+from harness.errors import BadData, UsageError
 from harness.types import Inputs, Recording
 
 PARTS = ("train", "validation", "test")
@@ -37,8 +37,9 @@ def split(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: Split) -> Pa
     Raises:
         BadData: If a part has no scored bin, an output never changes in the scored bins of the test, or the trials
             lack what the rule needs.
+        UsageError: If the rule needs reaches and the layout names no goals.
     """
-    chosen = _in_time(aligned, rule) if isinstance(rule, TimeSplit) else _by_trials(aligned, trials, rule)
+    chosen = _by_trials(aligned, trials, rule) if isinstance(rule, TrialSplit) else _in_time(aligned, rule)
     recordings = {part: _cut(aligned, bins, scored) for part, (bins, scored) in chosen.items()}
     for part, recording in recordings.items():
         if not recording.scored.any():
@@ -67,7 +68,7 @@ def _check_variation(test: Recording) -> None:
 
 def columns_of(rule: Split) -> tuple[str, ...]:
     """The trial columns that a rule reads."""
-    if isinstance(rule, TimeSplit):
+    if not isinstance(rule, TrialSplit):
         return ()
     named = (rule.window.start, rule.window.stop, *rule.keep, *((rule.column,) if rule.column else ()))
     return tuple(dict.fromkeys(named))
@@ -93,10 +94,12 @@ def find_leaks(parts: Parts, *, gap_s: float = 0.0) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _in_time(aligned: Aligned, rule: TimeSplit) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _in_time(aligned: Aligned, rule: TimeSplit | ReachSplit) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     n = len(aligned.ticks)
-    first = round(rule.fractions[0] * n)
-    second = round((1 - rule.fractions[2]) * n)
+    if isinstance(rule, ReachSplit):
+        first, second = _between_reaches(aligned, rule)
+    else:
+        first, second = round(rule.fractions[0] * n), round((1 - rule.fractions[2]) * n)
     edges = {
         "train": (0, _before_gap(aligned, first, rule.gap_s)),
         "validation": (first, _before_gap(aligned, second, rule.gap_s)),
@@ -104,6 +107,20 @@ def _in_time(aligned: Aligned, rule: TimeSplit) -> dict[str, tuple[np.ndarray, n
     }
     scored = aligned.recording.scored
     return {part: (np.arange(a, max(a, b)), scored) for part, (a, b) in edges.items()}
+
+
+def _between_reaches(aligned: Aligned, rule: ReachSplit) -> tuple[int, int]:
+    """The first bins of validation and of test."""
+    if aligned.cuts is None:
+        raise UsageError(
+            f"session {aligned.recording.session.id!r}: the split is by reaches, but its layout does not say where the "
+            f"goals are; add `goals` to it, or split by `time`"
+        )
+    n_reaches = len(aligned.cuts) + 1
+    n_train = int(np.floor(rule.train * n_reaches))
+    n_validation = int(np.floor((n_reaches - n_train) / 2))
+    first_of_reach = np.concatenate([[0], np.searchsorted(aligned.ticks, aligned.cuts), [len(aligned.ticks)]])
+    return int(first_of_reach[n_train]), int(first_of_reach[n_train + n_validation])
 
 
 def _before_gap(aligned: Aligned, boundary: int, gap_s: float) -> int:

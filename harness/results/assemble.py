@@ -151,6 +151,7 @@ class _Gathered:
             delays_ms=delays,
             cost=cost,
             learning=self.stages,
+            label_look_ahead_s=context.suite.task.label_look_ahead_s,
             audit=audit,
             tracks=self._tracks(cost, latency, pace, delays, audit),
             isolation="sandbox" if all(s["isolation"] == "sandbox" for s in self.seen) else "process",
@@ -163,7 +164,8 @@ class _Gathered:
         )
 
     def _session(self, c: SessionCell, seen: Mapping[str, Any]) -> records.SessionResult:
-        simulated = c.session.source.host == "simulated"
+        # What a file states is of bins and their own labels, not of another benchmark's grid.
+        stated = c.session.source.host == "simulated" and self.context.suite.task.grid == "bins"
         return records.SessionResult(
             session=c.session.id,
             subject=c.session.subject,
@@ -175,7 +177,7 @@ class _Gathered:
             scores=seen.get("scores", {}),
             interval=seen.get("interval", {}),
             floor=seen.get("floor", {}),
-            reference=best_score(c.file) if simulated else {},
+            reference=best_score(c.file) if stated else {},
             latency_ms=self.timing.latency("fast", session=c.session.id),
             fit_s=sum(stage.seconds for stage in c.history if stage.stage != "pretrain"),
             cell=c.key,

@@ -164,7 +164,11 @@ class Profile(Part):
 
 
 class Record(Part):
-    """One run: (suite@version, tier, decoder, seed, profile) over the tier's sessions."""
+    """One run: (suite@version, tier, decoder, seed, profile) over the tier's sessions.
+
+    label_look_ahead_s: How far the task's labels look beyond the right edge of their bin; above 0 the task is not
+        strictly causal, though the decoder may be.
+    """
 
     schema_: int = Field(SCHEMA, alias="schema")
     id: str = ""

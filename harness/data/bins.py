@@ -1,0 +1,140 @@
+"""Bins on a clock of integer ticks: where they lie, and how many spikes each holds."""
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.data.contents import Series, SpikeTrains
+from harness.errors import BadData
+
+BREAK_S = 1.0
+"""Behaviour missing for longer than this is a break of the recording; for less, only the targets are NaN."""
+
+GAP_PERIODS = 1.5
+"""Samples further apart than this many periods have a gap between them, which is never interpolated across."""
+
+MOST_BINS = 50_000_000
+"""Eleven days of 20 ms; a file that claims more is damaged."""
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The bins of a session: right edges (n_bins,) int64, starts (n_bins,) bool, counts (n_bins, n_units) float32."""
+
+    ticks: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+
+
+def to_ticks(times_s: np.ndarray, clock_hz: int) -> np.ndarray:
+    """Seconds -> (n,) int64 ticks, the nearest."""
+    ticks: np.ndarray = np.rint(np.asarray(times_s, np.float64) * clock_hz).astype(np.int64)
+    return ticks
+
+
+def bins_of(target: Series, spikes: Series | SpikeTrains, *, bin_ticks: int, clock_hz: int) -> Bins:
+    """The bins of a session: of one grid, where units were observed and behaviour was recorded.
+
+    Raises:
+        BadData: If there is no bin, no unit or far too many bins, or counted bins do not fit.
+    """
+    behaviour = _stretches(target, clock_hz)
+    if isinstance(spikes, Series):
+        bins = _counted_bins(spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
+        bins = _only_inside(bins, behaviour, bin_ticks=bin_ticks)
+    else:
+        bins = _empty_bins(behaviour, bin_ticks=bin_ticks, clock_hz=clock_hz)
+        if spikes.intervals_s is not None:
+            bins = _only_inside(bins, to_ticks(spikes.intervals_s, clock_hz), bin_ticks=bin_ticks)
+        bins = replace(bins, counts=count_spikes(spikes, bins.ticks, bin_ticks=bin_ticks, clock_hz=clock_hz))
+    if not len(bins.ticks):
+        raise BadData("spikes and behaviour share not one whole bin; take the file that the suite pins")
+    if not bins.counts.shape[1]:
+        raise BadData("there is not one unit in its spikes; take the file that the suite pins")
+    return bins
+
+
+def _stretches(series: Series, clock_hz: int) -> np.ndarray:
+    """(n, 2) ticks: where behaviour was sampled without a break, each sample holding for one period."""
+    times_s = series.times_s
+    if not len(times_s):
+        raise BadData("the behaviour has no samples; take the file that the suite pins")
+    breaks = np.flatnonzero(np.diff(times_s) > max(BREAK_S, GAP_PERIODS * series.period_s))
+    first = times_s[np.concatenate([[0], breaks + 1])]
+    last = times_s[np.concatenate([breaks, [len(times_s) - 1]])]
+    return to_ticks(np.column_stack([first, last + series.period_s]), clock_hz)
+
+
+def _empty_bins(stretches: np.ndarray, *, bin_ticks: int, clock_hz: int) -> Bins:
+    """Bins of one grid, which begins with the first stretch, as far as they lie in a stretch."""
+    origin = stretches[0, 0]
+    n = int(stretches[-1, 1] - origin) // bin_ticks
+    if n > MOST_BINS:
+        raise BadData(
+            f"{n * bin_ticks / clock_hz:g} s of behaviour make {n:g} bins, and no session has more than "
+            f"{MOST_BINS:g}; take the file that the suite pins, or a longer bin_s"
+        )
+    ticks = origin + bin_ticks * np.arange(1, n + 1)
+    starts = np.arange(n) == 0
+    return _only_inside(Bins(ticks, starts, np.empty((n, 0), np.float32)), stretches, bin_ticks=bin_ticks)
+
+
+def _counted_bins(counts: Series, *, bin_ticks: int, clock_hz: int) -> Bins:
+    """The file's own bins, or sums of several of them."""
+    file_ticks = counts.period_s * clock_hz
+    per_bin = round(bin_ticks / file_ticks) if file_ticks else 0
+    if not per_bin or abs(per_bin * file_ticks - bin_ticks) > 0.01 * file_ticks:
+        raise BadData(
+            f"its counts are in bins of {counts.period_s * 1e3:g} ms, so bins of {bin_ticks / clock_hz * 1e3:g} ms "
+            f"cannot be made of them; set the task's bin_s to a whole multiple"
+        )
+    lefts = to_ticks(counts.times_s, clock_hz)
+    steps = np.diff(lefts)
+    if np.any(steps < 0.99 * file_ticks - 1):
+        raise BadData(f"its counted bins overlap: they should be {counts.period_s * 1e3:g} ms apart")
+    begins = np.concatenate([[0], np.flatnonzero(steps > GAP_PERIODS * file_ticks) + 1, [len(lefts)]])
+    rows = [np.arange(a, a + (b - a) // per_bin * per_bin) for a, b in itertools.pairwise(begins)]
+    chosen = np.concatenate(rows)
+    if not chosen.size:
+        raise BadData(
+            f"its {len(lefts)} counted bins do not make one bin of {bin_ticks / clock_hz * 1e3:g} ms; take the file "
+            f"that the suite pins"
+        )
+    ticks = lefts[chosen[::per_bin]] + bin_ticks
+    values = counts.values[chosen].reshape(len(ticks), per_bin, counts.values.shape[1]).sum(axis=1).astype(np.float32)
+    return Bins(ticks, np.isin(chosen[::per_bin], begins), values)
+
+
+def _only_inside(bins: Bins, stretches: np.ndarray, *, bin_ticks: int) -> Bins:
+    """The bins that lie wholly in one of the (n, 2) stretches; what follows a gap is a start."""
+    lefts = bins.ticks - bin_ticks
+    which = np.searchsorted(stretches[:, 0], lefts, side="right") - 1
+    kept = (which >= 0) & (bins.ticks <= stretches[np.maximum(which, 0), 1])
+    # A start that is dropped hands its break on: the sum of starts so far tells the stretches of the file apart.
+    piece = np.cumsum(bins.starts)[kept]
+    moved = (np.diff(which[kept], prepend=-1) != 0) | (np.diff(piece, prepend=-1) != 0)
+    return Bins(bins.ticks[kept], moved, bins.counts[kept] if not kept.all() else bins.counts)
+
+
+def count_spikes(spikes: SpikeTrains, ticks: np.ndarray, *, bin_ticks: int, clock_hz: int) -> np.ndarray:
+    """Count spikes in the bins whose right edges are `ticks`, all on one grid.
+
+    Returns:
+        (n_bins, n_units) float32; silent units keep their column.
+    """
+    n_bins, n_units = len(ticks), len(spikes.names)
+    counts = np.zeros((n_bins, n_units), np.float32)
+    if not n_bins:
+        return counts
+    grid = (ticks - ticks[0]) // bin_ticks
+    row_of = np.full(grid[-1] + 1, -1, np.int64)
+    row_of[grid] = np.arange(n_bins)
+    k = to_ticks(spikes.times_s, clock_hz)
+    k -= ticks[0] - bin_ticks
+    k //= bin_ticks
+    inside = (k >= 0) & (k < len(row_of))
+    rows, units = row_of[k[inside]], spikes.units[inside]
+    kept = rows >= 0
+    np.add.at(counts.reshape(-1), rows[kept] * n_units + units[kept], np.float32(1))
+    return counts
