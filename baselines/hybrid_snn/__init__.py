@@ -1,0 +1,1 @@
+"""Convolutions that thin out time, spiking units at the rate that is left, answers for every bin: `hybrid-snn-*`."""
