@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from baselines.features import Standard, scored_targets
+from baselines.parts import learned_and_held_out
 from harness import Inputs, Recording, SessionInfo
 from harness.torch_decoder import Schedule, Segment, TorchDecoder, run, train
 
@@ -44,6 +45,11 @@ class CountsNetwork(TorchDecoder):
         standard = Standard.of([r.inputs.streams[self.inputs[0]] for r in train], "sqrt")
         self.mean_, self.gain_ = standard.mean, standard.gain
         self._train(train, validation)
+
+    def adapt(self, recording: Recording) -> None:
+        """Fit on the minutes given alone: what a lab without earlier sessions would do."""
+        learned, held_out = learned_and_held_out(recording)
+        self.fit([learned], [held_out])
 
     def _train(self, recordings: Sequence[Recording], validation: Sequence[Recording]) -> None:
         session = recordings[0].session

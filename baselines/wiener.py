@@ -7,6 +7,7 @@ import numpy as np
 
 from baselines.choose import best, validation_r2
 from baselines.features import History, Standard, Transform, in_bins, scored_targets
+from baselines.parts import learned_and_held_out
 from baselines.ridge import Linear, Moments
 from harness import Bin, Decoder, Recording, SessionInfo
 
@@ -45,6 +46,11 @@ class Wiener(Decoder):
         if self.refit and validation:
             moments = moments + Moments.of(validation, stream=stream, standard=standard, n_bins=n_bins)
         self._keep(moments.solve(*chosen))
+
+    def adapt(self, recording: Recording) -> None:
+        """Fit on the minutes given alone: what a lab without earlier sessions would do."""
+        learned, held_out = learned_and_held_out(recording)
+        self.fit([learned], [held_out])
 
     def _candidates(self, moments: Moments, n_bins: int) -> list[tuple[float, int]]:
         """(alpha, n_features) to choose from, the fallback first."""
