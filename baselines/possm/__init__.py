@@ -1,0 +1,1 @@
+"""POSSM: spikes as tokens, pooled by attention and carried on by a recurrent core."""
