@@ -12,10 +12,10 @@ from harness.evaluate import evaluate
 from harness.judge import cell, sandbox
 from harness.judge.budget import Measured, shipped_tracks, why_not
 from harness.judge.conformance import run_checks
-from harness.registry import find
-from harness.results.store import Store
 from harness.learning import blinded
 from harness.plan import Plan
+from harness.registry import find
+from harness.results.store import Store
 from tests.judging import ASKED, HOSTILE, PACED, candidate, judge, recording
 from tests.tiny import Quiet, quick_profile, write_tiny_suite
 

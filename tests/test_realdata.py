@@ -5,9 +5,9 @@ import pytest
 from harness.data.download import locate
 from harness.data.suites import Suite, load_suite
 from harness.evaluate import evaluate
+from harness.plan import Plan
 from harness.registry import find
 from harness.results.store import Store
-from harness.plan import Plan
 from tests.tiny import Quiet, quick_profile
 
 
