@@ -195,3 +195,13 @@ def test_a_failed_decoder_gives_exit_code_3(data, tmp_path):
     assert process.returncode == 3
     assert "boom" in out + err
     assert "Traceback" not in err
+
+
+def test_one_task_of_a_suite_can_be_asked_for_and_an_unknown_one_is_refused():
+    from harness.cli.eval import _variants
+
+    suite = load_suite("realdata-reaching")
+    assert [v.label for v in _variants(suite, "local", ["force"])] == ["realdata-reaching/force@1"]
+    assert len(_variants(suite, "local", [])) == 4
+    with pytest.raises(UsageError, match="no task 'speed'; it has: emg, force, position, velocity"):
+        _variants(suite, "local", ["speed"])

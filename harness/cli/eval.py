@@ -40,6 +40,7 @@ def command(
     tier: Annotated[
         str, typer.Option(help="A tier of the suite; auto: mini if it can be had, else simulated.")
     ] = "auto",
+    task: Annotated[list[str] | None, typer.Option(help="Only this task of the suite; repeat it.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds instead of the suite's; repeat it.")] = None,
     profile: Annotated[str, typer.Option(help="Hardware profile.")] = "cpu-1",
     track: Annotated[list[Path] | None, typer.Option(help="YAML file of a track of your own; repeat it.")] = None,
@@ -92,7 +93,7 @@ def command(
         audit=audit.value,
         tracks=tracks,
     )
-    records = _records(plan)
+    records = _records(plan, _variants(chosen, tier, task or []))
     if json_:
         for record in records:
             typer.echo(record.model_dump_json(by_alias=True))
@@ -102,14 +103,26 @@ def command(
         raise typer.Exit(DECODER_FAILED)
 
 
-def _records(plan: "Plan") -> "list[Record]":
-    """Evaluate a plan's suite, and each further task of it as a suite of its own."""
+def _variants(suite: "Suite", tier: str, tasks: list[str]) -> "list[Suite]":
+    """A suite for each of its tasks that the tier serves, or for the ones that are asked for."""
+    from harness.errors import UsageError
+
+    served = {variant.task.target: variant for variant in suite.variants(tier)}
+    if unknown := set(tasks) - set(served):
+        raise UsageError(
+            f"tier {tier!r} of {suite.label} has no task {min(unknown)!r}; it has: {', '.join(sorted(served))}"
+        )
+    return [variant for target, variant in served.items() if not tasks or target in tasks]
+
+
+def _records(plan: "Plan", variants: "list[Suite]") -> "list[Record]":
+    """Evaluate each variant of a plan's suite."""
     from harness.cli.show import Progress
     from harness.evaluate import evaluate
 
     records = []
     try:
-        for variant in plan.suite.variants(plan.tier):
+        for variant in variants:
             with Progress(variant.label) as progress:
                 records += evaluate(replace(plan, suite=variant), progress)
     except KeyboardInterrupt:
