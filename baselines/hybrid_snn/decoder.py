@@ -182,9 +182,9 @@ class KeypointDecoder(TorchDecoder):
             put_on_grid(self.network)
 
     def cost(self, session: SessionInfo) -> Cost:
-        if not self.terms().quantised:
-            return super().cost(session)
-        return Cost(bits={PREFIX + name: WEIGHTS.bits for name in self.weights()})
+        """Operations are counted; what is quantised says how narrow its weights are."""
+        quantised = self.terms().quantised
+        return Cost(bits={PREFIX + name: WEIGHTS.bits for name in self.weights()} if quantised else {})
 
     @property
     def _n_levels(self) -> int:
