@@ -9,6 +9,8 @@ from dataclasses import asdict, replace
 from typing import Protocol
 
 from harness import engine
+from harness.data.identity import content_id
+from harness.data.suites import Session
 from harness.errors import UsageError
 from harness.judge.hardware import why_not_served
 from harness.judge.host import describe, end_all
@@ -33,7 +35,7 @@ class Watch(Protocol):
 
 def evaluate(plan: Plan, watch: Watch) -> list[Record]:
     """Run a plan and return one record per decoder and seed; whatever fails is in its record."""
-    _refuse_unserved(plan)
+    refuse_unserved(plan)
     runs = [run for ref in plan.decoders for run in _runs(plan, ref)]
     tests = _tests(plan, runs)
     stages = stages_of([stage for test in tests for stage in (test.learned, *test.extra.values())])
@@ -62,11 +64,26 @@ def _tests(plan: Plan, runs: Sequence[Run]) -> list[Test]:
     return tests
 
 
-def _refuse_unserved(plan: Plan) -> None:
-    """Say no to what this version would silently do in another way."""
-    profile = plan.profile
-    if all(s.role == "source" for s in plan.suite.in_tier(plan.tier)):
+def refuse_unserved(plan: Plan) -> None:
+    """Say no to what would silently be done in another way than its author thinks.
+
+    Raises:
+        UsageError: If no session is scored or there is none to fit; if one file is in two sessions with other splits,
+            so that a stage of learning could see what is the test of another session; if the profile cannot be served.
+    """
+    profile, sessions = plan.profile, plan.suite.in_tier(plan.tier)
+    if all(s.role == "source" for s in sessions):
         raise UsageError(f"no session of tier {plan.tier!r} is scored; give one the role 'scored' or 'new'")
+    if all(s.role == "new" for s in sessions):
+        raise UsageError(f"tier {plan.tier!r} has new sessions only, so there is nothing to fit; add source sessions")
+    seen: dict[str, Session] = {}
+    for s in sessions:
+        twin = seen.setdefault(content_id(s, plan.files[s.id]), s)
+        if twin.split != s.split:
+            raise UsageError(
+                f"sessions {twin.id!r} and {s.id!r} are one file with two splits, {twin.split!r} and {s.split!r}: what "
+                f"is learned from one may be the other's test; put them into different tiers"
+            )
     if why := why_not_served(profile):
         raise UsageError(f"profile {profile.label} cannot be served here: {why}; `harness hardware` shows which can")
     if "seed" in plan.settings:

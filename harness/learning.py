@@ -55,6 +55,7 @@ class Learning(ABC):
             stage=self.stage,
             run=share.run.identity(),
             data=[content_id(s, plan.files[s.id]) for s in sessions],
+            names=[(s.id, s.subject) for s in sessions],
             rules=[plan.suite.protocol_sha256(s) for s in sessions],
             more=self.rules(),
             profile=plan.profile.model_dump(mode="json"),
@@ -122,10 +123,11 @@ class Learning(ABC):
         """Hash of what was learned: a test pass belongs to it."""
         return str(cells.read_json(self.folder / "fit.json")["artifact"])
 
-    def parts(self, kind: Literal["train", "validation"]) -> list[Recording]:
-        """One part of each session."""
-        found = [getattr(self.share.recordings(s, self.share.run.inputs), kind) for s in self.sessions]
-        return list(map(blinded, found)) if self.share.purpose == "blind" else found
+    def parts(self) -> tuple[list[Recording], list[Recording]]:
+        """The train parts of the sessions, and the validation parts."""
+        found = [self.share.recordings(s, self.share.run.inputs) for s in self.sessions]
+        labels = blinded if self.share.purpose == "blind" else lambda part: part
+        return [labels(p.train) for p in found], [labels(p.validation) for p in found]
 
 
 class Pretraining(Learning):
@@ -134,7 +136,7 @@ class Pretraining(Learning):
     stage = "pretrain"
 
     def lesson(self) -> judge.Lesson:
-        recordings = [*self.parts("train"), *self.parts("validation")]
+        recordings = [part for kind in self.parts() for part in kind]
         if not self.share.plan.suite.pretraining_labels:
             recordings = [unlabelled(r) for r in recordings]
         return judge.Lesson("pretrain", {"recordings": recordings})
@@ -149,7 +151,8 @@ class Fit(Learning):
     stage = "fit"
 
     def lesson(self) -> judge.Lesson:
-        return judge.Lesson("fit", {"train": self.parts("train"), "validation": self.parts("validation")})
+        train, validation = self.parts()
+        return judge.Lesson("fit", {"train": train, "validation": validation})
 
 
 class Adaptation(Learning):
@@ -164,13 +167,13 @@ class Adaptation(Learning):
         return {"calibration_s": self.share.plan.suite.calibration_s}
 
     def _calibration(self) -> Recording:
-        (train,) = self.parts("train")
+        ((train,), _) = self.parts()
         wanted_s, bin_s = self.share.plan.suite.calibration_s, train.session.bin_s
         n_bins = round(wanted_s / bin_s)
-        if n_bins > len(train):
+        if not 1 <= n_bins <= len(train):
             raise BadData(
-                f"session {train.session.id!r} has {len(train) * bin_s:g} s to train on, less than the {wanted_s:g} s "
-                f"of calibration_s; shorten it, or leave the session out"
+                f"session {train.session.id!r} has {len(train) * bin_s:g} s to train on, from which {wanted_s:g} s of "
+                f"calibration_s cannot be taken; give at least one bin and no more than there is"
             )
         return last_bins(train, n_bins)
 

@@ -138,3 +138,14 @@ class Delay:
     def bins(self) -> int:
         """All of it."""
         return self.look_ahead_bins + self.interpolation_bins
+
+    def aligned(self, outputs: np.ndarray, inputs: Inputs) -> np.ndarray:
+        """Answers in the order in which they came -> in the order of the bins that they are about.
+
+        outputs: (n_bins, n_outputs), or (0, n_outputs) of a decoder that failed. The last bins of a segment, which
+        are never spoken of, get its last answer.
+        """
+        if not len(outputs):
+            return outputs
+        source = [np.minimum(np.arange(s.start, s.stop) + self.bins, s.stop - 1) for s in inputs.segments()]
+        return np.take(outputs, np.concatenate(source), axis=0)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock
 
 from harness.data.identity import content_id
@@ -22,7 +21,7 @@ from harness.results.records import canonical
 from harness.results.scored import cell_files
 from harness.results.store import write_whole
 from harness.score.metrics import metric
-from harness.types import Delay, Inputs, Recording
+from harness.types import Recording
 
 
 class Test:
@@ -38,7 +37,8 @@ class Test:
         self.plan = learned.share.plan
         self.data = content_id(session, self.plan.files[session.id])
         asked = {"paced": paced, "audit": sorted(extra)}
-        self.key = cells.key(fit=learned.key, session=session.id, data=self.data, asked=asked)
+        rules = self.plan.suite.protocol_sha256(session)
+        self.key = cells.key(fit=learned.key, session=session.id, data=self.data, rules=rules, asked=asked)
 
     def do(self) -> str:
         with lock(self.plan.store, self.key):
@@ -56,12 +56,12 @@ class Test:
         parts = self.share.recordings(self.session, run.inputs)
         part, rule = parts.test, suite.splits[self.session.split]
         started = time.perf_counter()
-        asked = judge.Asked(metric(suite.metrics[0]), paced=self.paced)
+        asked = judge.Asked(metric(suite.metrics[0]), paced=self.paced, delay=run.delay)
         tested = judge.test(self.share.candidate(), self.learned.read(), part, asked)
         more = {"parts_are_apart": _apart(parts, rule), "preparation_is_causal": self._prepared()}
         if tested.status == "ok":
             more |= self._fitted_again(part, asked)
-        outputs = about_their_bins(tested.outputs, part.inputs, run.delay)
+        outputs = run.delay.aligned(tested.outputs, part.inputs)
         tested = replace(tested, outputs=outputs, findings={**tested.findings, **more})
         seconds = time.perf_counter() - started
         files = cell_files(tested, part, suite=suite, seconds=seconds, artifact=self.learned.outcome)
@@ -92,18 +92,6 @@ class Test:
             write_whole(path, canonical({"why": why}))
         why = cells.read_json(path)["why"]
         return Finding(not why, why)
-
-
-def about_their_bins(outputs: np.ndarray, inputs: Inputs, delay: Delay) -> np.ndarray:
-    """Answers in the order in which they came -> in the order of the bins that they are about.
-
-    outputs: (n_bins, n_outputs), or (0, n_outputs) of a decoder that failed. The last bins of a segment, which are
-    never spoken of, get its last answer.
-    """
-    if not len(outputs):
-        return outputs
-    source = [np.minimum(np.arange(s.start, s.stop) + delay.bins, s.stop - 1) for s in inputs.segments()]
-    return np.take(outputs, np.concatenate(source), axis=0)
 
 
 def _apart(parts: Parts, rule: Split) -> Finding:

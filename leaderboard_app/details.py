@@ -18,7 +18,7 @@ LATENCY = (
 LATENCY += ("paced_p99_ms", "delay_ms", "noisy_why")
 COST = ("operations", "operations_why", "macs_per_s", "acs_per_s", "elementwise_per_s", "dense_per_s")
 COST += ("activation_sparsity", "connection_sparsity", "artifact_bytes", "footprint_bytes", "packed_bytes")
-COST += ("state_bytes", "memory_floor_ms", "energy_nj_per_bin", "energy_model", "fit_s")
+COST += ("state_bytes", "memory_floor_ms", "energy_nj_per_bin", "energy_model", "pretrain_s", "fit_s", "adapt_s")
 
 
 def show_details(table: pd.DataFrame) -> None:
@@ -75,5 +75,7 @@ def _cost() -> dict[str, object]:
             "Modelled nJ/bin", format="%.1f", help="Arithmetic alone, from a table; not measured."
         ),
         "energy_model": text("Energy table"),
+        "pretrain_s": num("Pretraining s", format="%.1f", help="On other sessions, once per seed."),
         "fit_s": num("Fit s", format="%.1f", help="Time of one fit run over all sessions."),
+        "adapt_s": num("Adapting s", format="%.1f", help="To new sessions, from a few labelled minutes of each."),
     }

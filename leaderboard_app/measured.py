@@ -12,7 +12,16 @@ from harness.results.records import Cost, Latency, Record
 LATENCY = ("p50", "p95", "p99", "p999", "max", "jitter")
 PER_S = ("macs_per_s", "acs_per_s", "dense_per_s", "elementwise_per_s")
 COST = (
-    *("parameters", "artifact_bytes", "fit_s", *PER_S, "activation_sparsity", "connection_sparsity"),
+    *(
+        "parameters",
+        "artifact_bytes",
+        "fit_s",
+        "pretrain_s",
+        "adapt_s",
+        *PER_S,
+        "activation_sparsity",
+        "connection_sparsity",
+    ),
     *("state_bytes", "footprint_bytes", "packed_bytes", "memory_floor_ms", "energy_nj_per_bin"),
 )
 NUMBERS = (

@@ -8,7 +8,7 @@ DEFAULT = "causal"
 EVERYBODY = "offline"
 """The track without rules: whoever has a score is in it, even if an old record does not name it."""
 
-ORDER = (EVERYBODY, DEFAULT, "realtime", "implant")
+ORDER = (EVERYBODY, "delayed", DEFAULT, "realtime", "implant")
 
 
 def tracks_of(records: Iterable[Record]) -> dict[str, int]:

@@ -406,3 +406,13 @@ class ForgetsAdapting(Good):
 
     def step(self, bin: Bin) -> np.ndarray:
         return super().step(bin) * getattr(self, "factor", 1.0)
+
+
+@dataclass
+class NeedsLabelsToPretrain(Good):
+    """Takes labels for granted where a suite need not give any."""
+
+    def pretrain(self, recordings: Sequence[Recording]) -> None:
+        if not any(r.scored.any() for r in recordings):
+            raise ValueError("nothing to learn from")
+        self.pretrained_ = np.ones(1)

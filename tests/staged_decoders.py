@@ -88,3 +88,36 @@ class Narrow(Diary):
 
     def cost(self, session):
         return Cost(bits={"weights_": 9})
+
+
+@dataclass
+class HidesItsWait(Late):
+    """Its parameters do not tell how long it waits."""
+
+    wait: int = 0
+
+    def delay(self):
+        return Delay(self.wait)
+
+    def parameters(self):
+        return {"seed": self.seed}
+
+
+@dataclass
+class ByHeart(Late):
+    """Keeps the labels of its training, and gives them from the first one on, late, whatever it sees."""
+
+    wait: int = 0
+
+    def delay(self):
+        return Delay(self.wait)
+
+    def fit(self, train, validation):
+        self.labels_ = train[0].targets.copy()
+
+    def reset(self, session):
+        self.k = -self.wait
+
+    def step(self, bin):
+        self.k += 1
+        return self.labels_[max(0, self.k - 1)].copy()

@@ -203,5 +203,8 @@ def test_one_task_of_a_suite_can_be_asked_for_and_an_unknown_one_is_refused():
     suite = load_suite("realdata-reaching")
     assert [v.label for v in _variants(suite, "local", ["force"])] == ["realdata-reaching/force@1"]
     assert len(_variants(suite, "local", [])) == 4
+    sessions = tuple(s.model_copy(update={"tasks": (*s.tasks, "velocity", "slow")}) for s in suite.sessions)
+    slow = suite.model_copy(update={"further_tasks": {"slow": suite.task}, "sessions": sessions})
+    assert [v.name for v in _variants(slow, "local", [])] == ["realdata-reaching", "realdata-reaching/slow"]
     with pytest.raises(UsageError, match="no task 'speed'; it has: emg, force, position, velocity"):
         _variants(suite, "local", ["speed"])

@@ -11,6 +11,7 @@ from harness import Delay, Inputs
 from harness.data.cache import Cache
 from harness.data.download import locate
 from harness.data.suites import Suite
+from harness.errors import UsageError
 from harness.evaluate import evaluate
 from harness.judge import artifact, cell
 from harness.judge.budget import Measured, shipped_tracks, why_not
@@ -18,8 +19,7 @@ from harness.learning import last_bins
 from harness.plan import Plan
 from harness.registry import find
 from harness.results.store import Store
-from harness.work import about_their_bins
-from tests.judging import candidate, judge, recording
+from tests.judging import ASKED, candidate, judge, recording
 from tests.tiny import TINY, Quiet, quick_profile
 
 STAGED = Path(__file__).parent / "staged_decoders.py"
@@ -111,6 +111,58 @@ def test_a_full_audit_takes_all_stages_again(files, tmp_path):
     assert record.audit["shuffled_labels_give_chance"].ok
 
 
+def test_a_changed_split_of_a_new_session_is_another_test(files, tmp_path):
+    suite = with_roles("source", "new", fit="joint")
+    late = suite.model_copy(
+        update={"splits": {"time": suite.splits["time"].model_copy(update={"fractions": (0.2, 0.2, 0.6)})}}
+    )
+    first, second = (run(s, files, tmp_path, "Diary")[0].sessions[0] for s in (suite, late))
+    assert second.n_scored_bins == pytest.approx(3 * first.n_scored_bins, abs=2)
+
+
+def test_what_is_learned_belongs_to_its_session_s_name(files, tmp_path):
+    suite = tiny()
+    named = suite.sessions[0].model_copy(update={"id": "renamed"})
+    renamed = suite.model_copy(update={"sessions": (named,)})
+    run(suite, files, tmp_path, "StagedDiary")
+    record, _ = run(renamed, files | {"renamed": files["tiny-0"]}, tmp_path, "StagedDiary")
+    assert [s.sessions for s in record.learning] == [("renamed",)]
+
+
+def test_a_delay_that_hides_behind_equal_parameters_is_another_run(files, tmp_path):
+    late, punctual = (run(tiny(), files, tmp_path, "HidesItsWait", settings={"wait": wait})[0] for wait in (5, 0))
+    assert (late.answer_delay_bins, punctual.answer_delay_bins) == (5, 0)
+    assert {s.cell for s in late.sessions}.isdisjoint(s.cell for s in punctual.sessions)
+
+
+def test_a_delayed_answer_to_noise_is_held_against_its_own_time(files, tmp_path):
+    """It knows its labels by heart and gives them late: noise does not keep it from knowing them."""
+    r = recording()
+    one = candidate("ByHeart", file="../staged_decoders.py", wait=25)
+    tested = cell.test(one, cell.fit(one, [r], [r]), r, replace(ASKED, delay=Delay(25)))
+    assert not tested.findings["noise_session_gives_chance"].ok
+
+
+def test_one_file_under_two_splits_is_refused(files, tmp_path):
+    twin = yaml.safe_load(TINY)["sessions"][0] | {"id": "twin", "split": "late"}
+    splits = yaml.safe_load(TINY)["splits"] | {"late": {"kind": "time", "fractions": [0.1, 0.1, 0.8]}}
+    suite = tiny(sessions=[*yaml.safe_load(TINY)["sessions"], twin], splits=splits, pretraining=["twin"])
+    with pytest.raises(UsageError, match="'tiny-0' and 'twin' are one file with two splits"):
+        run(suite, files | {"twin": files["tiny-0"]}, tmp_path, "Diary")
+
+
+def test_a_tier_of_new_sessions_alone_is_refused(files, tmp_path):
+    with pytest.raises(UsageError, match="nothing to fit"):
+        run(with_roles("new", "new", fit="joint"), files, tmp_path, "Diary")
+
+
+def test_a_source_that_nothing_is_learned_from_and_a_new_session_with_labels_are_refused():
+    with pytest.raises(ValueError, match="nothing is learned from source 'tiny-0'"):
+        with_roles("source", "scored")
+    with pytest.raises(ValueError, match="'tiny-1' has the role 'new' and would be pretrained on with labels"):
+        with_roles("source", "new", fit="joint", pretraining=["tiny-1"], pretraining_labels=True)
+
+
 @pytest.mark.parametrize(
     "changes, said",
     [
@@ -141,7 +193,7 @@ def test_a_late_answer_counts_for_the_bin_that_it_is_about(honest):
     tested = judge(candidate("Late", file="../staged_decoders.py", **settings))
     r = recording()
     delay = Delay(2, 1) if honest else Delay()
-    outputs = about_their_bins(tested.outputs, r.inputs, delay)
+    outputs = delay.aligned(tested.outputs, r.inputs)
     known = np.concatenate([np.arange(697), np.arange(700, len(r) - 3)])
     assert np.array_equal(outputs[known], r.targets[known]) == honest
 
@@ -149,8 +201,8 @@ def test_a_late_answer_counts_for_the_bin_that_it_is_about(honest):
 def test_the_end_of_each_segment_repeats_its_last_answer():
     outputs = np.arange(8, dtype=np.float32)[:, None]
     inputs = Inputs({}, np.isin(np.arange(8), [0, 5]), 0.02)
-    assert about_their_bins(outputs, inputs, Delay(1, 1))[:, 0].tolist() == [2, 3, 4, 4, 4, 7, 7, 7]
-    assert about_their_bins(outputs, inputs, Delay(4, 4))[:, 0].tolist() == [4, 4, 4, 4, 4, 7, 7, 7]
+    assert Delay(1, 1).aligned(outputs, inputs)[:, 0].tolist() == [2, 3, 4, 4, 4, 7, 7, 7]
+    assert Delay(4, 4).aligned(outputs, inputs)[:, 0].tolist() == [4, 4, 4, 4, 4, 7, 7, 7]
 
 
 def test_a_late_answer_is_latency_and_keeps_out_of_the_causal_tracks(files, tmp_path):
@@ -165,8 +217,9 @@ def test_a_late_answer_is_latency_and_keeps_out_of_the_causal_tracks(files, tmp_
 
 def test_the_delayed_track_allows_a_tenth_of_a_second_in_all():
     delayed = next(t for t in shipped_tracks() if t.name == "delayed")
-    assert why_not(delayed, Measured(causal=True, delay_ms=99.0, answer_delay_bins=23)) == ""
-    assert "delay_ms is 101" in why_not(delayed, Measured(causal=True, delay_ms=101.0, answer_delay_bins=23))
+    for delay_ms, said in ((99.0, ""), (101.0, "delay_ms is 101; 100 is allowed")):
+        found = Measured(causal=True, delay_ms=delay_ms, answer_delay_bins=23, deadline_miss_rate=0.0)
+        assert why_not(delayed, found) == said
 
 
 def test_declared_bits_make_the_artefact_smaller(files, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import DecoderError
 from harness.judge import artifact
-from harness.judge.packing import Packed, pack_integers, unpack_integers
+from harness.judge.packing import BLOCK, Packed, pack_integers, unpack_integers
 
 
 @pytest.mark.parametrize("dtype", ["i1", "i2", "<i4", "i8", "u1", "u2", "u8"])
@@ -52,7 +52,10 @@ def test_an_artefact_stores_declared_bits_and_counts_values_all_the_same():
 
 @pytest.mark.parametrize(
     "change",
-    [{"bits": 0}, {"bits": 70}, {"shape": [10**12]}, {"shape": [-1]}, {"dtype": "<f4"}, {"low": "x"}, {"dtype": "O"}],
+    [
+        *({"bits": 0}, {"bits": 70}, {"bits": 3.0}, {"shape": [10**12]}, {"shape": [-1]}, {"shape": 8}),
+        *({"dtype": "<f4"}, {"dtype": "O"}, {"dtype": "(2,3"}, {"dtype": "<i2, ("}, {"low": "x"}, {"low": None}),
+    ],
 )
 def test_a_damaged_description_is_refused(change):
     packed = pack_integers(np.arange(8, dtype=np.int16), 3)
@@ -60,11 +63,43 @@ def test_a_damaged_description_is_refused(change):
         unpack_integers(Packed(packed.content, packed.note | change))
 
 
-def test_an_artefact_whose_packing_was_tampered_with_is_no_artefact():
+@pytest.mark.parametrize(
+    "packed",
+    [
+        json.dumps({"w": {"bits": 3, "low": 0, "dtype": "<i2", "shape": [10**9]}}),
+        json.dumps({"w": {"bits": 3, "low": 0, "dtype": "(2,3", "shape": [8]}}),
+        json.dumps({"w": [1, 2]}),
+        json.dumps({"gone": {"bits": 3, "low": 0, "dtype": "<i2", "shape": [8]}}),
+        "[" * 200_000,
+        "no JSON",
+    ],
+)
+def test_an_artefact_whose_packing_was_tampered_with_is_no_artefact(packed):
     content = artifact.pack({"w": np.arange(8, dtype=np.int16)}, bits={"w": 3})
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
-    header["__metadata__"]["packed"] = json.dumps({"w": {"bits": 3, "low": 0, "dtype": "<i2", "shape": [10**9]}})
+    header["__metadata__"]["packed"] = packed
     text = json.dumps(header).encode()
     with pytest.raises(DecoderError, match="no safetensors file"):
         artifact.unpack(len(text).to_bytes(8, "little") + text + content[8 + size :])
+
+
+def test_packed_bits_may_not_swell_beyond_a_gibibyte():
+    content = artifact.pack({"w": np.zeros(1 << 20, np.int64)}, bits={"w": 1})
+    forged = content.replace(b"1048576", b"999999999")
+    size = int.from_bytes(content[:8], "little") + len(forged) - len(content)
+    with pytest.raises(DecoderError, match="1073741824 are allowed"):
+        artifact.unpack(size.to_bytes(8, "little") + forged[8:])
+
+
+def test_many_blocks_are_packed_as_one():
+    values = np.random.default_rng(1).integers(-4, 4, 3 * BLOCK + 5).astype(np.int8)
+    packed = pack_integers(values, 3)
+    assert np.array_equal(unpack_integers(packed), values)
+    whole = np.unpackbits((values + 4).astype(np.uint8)[:, None], axis=1)[:, 5:]
+    assert np.array_equal(packed.content, np.packbits(whole))
+
+
+def test_an_array_cannot_take_the_name_that_the_format_needs():
+    with pytest.raises(DecoderError, match="rename it"):
+        artifact.pack({"__metadata__": np.zeros(3)})

@@ -107,20 +107,22 @@ def _variants(suite: "Suite", tier: str, tasks: list[str]) -> "list[Suite]":
     """A suite for each of its tasks that the tier serves, or for the ones that are asked for."""
     from harness.errors import UsageError
 
-    served = {variant.task.target: variant for variant in suite.variants(tier)}
+    served = {v.name.partition("/")[2] or v.task.target: v for v in suite.variants(tier)}
     if unknown := set(tasks) - set(served):
         raise UsageError(
             f"tier {tier!r} of {suite.label} has no task {min(unknown)!r}; it has: {', '.join(sorted(served))}"
         )
-    return [variant for target, variant in served.items() if not tasks or target in tasks]
+    return [variant for name, variant in served.items() if not tasks or name in tasks]
 
 
 def _records(plan: "Plan", variants: "list[Suite]") -> "list[Record]":
     """Evaluate each variant of a plan's suite."""
     from harness.cli.show import Progress
-    from harness.evaluate import evaluate
+    from harness.evaluate import evaluate, refuse_unserved
 
     records = []
+    for variant in variants:
+        refuse_unserved(replace(plan, suite=variant))
     try:
         for variant in variants:
             with Progress(variant.label) as progress:

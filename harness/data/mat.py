@@ -105,7 +105,10 @@ def _word(mat: NwbFile, cell: h5py.Reference) -> str:
     codes = _cell(mat, CHANNELS, cell)
     if codes.dtype.kind != "u" or codes.size > 100:
         raise mat.bad(CHANNELS, f"has a cell of {codes.size} {codes.dtype}, where a channel's name belongs")
-    return "".join(map(chr, np.asarray(codes[()]).reshape(-1).tolist())).strip().replace(" ", ":", 1)
+    word = "".join(map(chr, np.asarray(codes[()]).reshape(-1).tolist())).strip()
+    if not word.isprintable():
+        raise mat.bad(CHANNELS, f"has a channel's name {word!a}, which cannot be printed")
+    return word.replace(" ", ":", 1)
 
 
 def _references(mat: NwbFile, where: str) -> np.ndarray:

@@ -128,6 +128,11 @@ class Suite(Model):
         new = [s.id for s in self.sessions if s.role == "new"]
         if new and self.fit == "each":
             raise ValueError(f"session {new[0]!r} has the role 'new', which needs `fit: joint` on the others")
+        if self.pretraining_labels and (told := sorted(set(new) & set(self.pretraining))):
+            raise ValueError(f"session {told[0]!r} has the role 'new' and would be pretrained on with labels")
+        idle = [s.id for s in self.sessions if s.role == "source" and s.id not in self.pretraining]
+        if idle and self.fit == "each":
+            raise ValueError(f"nothing is learned from source {idle[0]!r}; list it in pretraining, or fit jointly")
         if self.calibration_s and not new:
             raise ValueError("calibration_s is given, but no session has the role 'new'; give it to those adapted to")
         return self
@@ -149,6 +154,8 @@ class Suite(Model):
 
     @model_validator(mode="after")
     def names_resolve(self) -> "Suite":
+        if self.task.target in self.further_tasks:
+            raise ValueError(f"further task {self.task.target!r} has the main task's name; give it another")
         seen: set[str] = set()
         for s in self.sessions:
             if s.id in seen:

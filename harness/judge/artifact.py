@@ -9,10 +9,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from harness.errors import DecoderError
-from harness.judge.packing import Packed, pack_integers, unpack_integers
+from harness.judge.packing import Packed, pack_integers, unpack_integers, unpacked_bytes
 
 KINDS = "biuf"
 HEADER_LIMIT = 8 << 20
+MOST_UNPACKED_BYTES = 1 << 30
+RESERVED = "__metadata__"
+DAMAGE = (ValueError, LookupError, ArithmeticError, AttributeError, TypeError, RecursionError, MemoryError)
+"""What a damaged or hostile file makes the libraries raise."""
 
 
 def pack(
@@ -47,9 +51,11 @@ def unpack(content: bytes) -> dict[str, np.ndarray]:
     """
     try:
         arrays = {name: np.array(values) for name, values in load(content).items()}
-        notes = json.loads(_about(content).get("packed", "{}")) if arrays else {}
+        notes = _notes(content) if arrays else {}
+        if (wanted := sum(map(unpacked_bytes, notes.values()))) > MOST_UNPACKED_BYTES:
+            raise ValueError(f"its packed integers would take {wanted} bytes; {MOST_UNPACKED_BYTES} are allowed")
         arrays |= {name: unpack_integers(Packed(arrays[name], note)) for name, note in notes.items()}
-    except (SafetensorError, ValueError, KeyError, OverflowError, AttributeError, TypeError) as error:
+    except (*DAMAGE, SafetensorError) as error:
         raise DecoderError(f"artefact of {len(content)} bytes is no safetensors file: {error}; fit again") from None
     for name, values in arrays.items():
         _refuse_strange(name, values)
@@ -60,6 +66,16 @@ def meta(content: bytes) -> dict[str, Any]:
     """The description that `pack` stored beside the arrays."""
     stored: dict[str, Any] = json.loads(_about(content)["meta"])
     return stored
+
+
+def widths(content: bytes) -> dict[str, int]:
+    """Which arrays of a safetensors file are packed, and into how many bits a value."""
+    return {name: note["bits"] for name, note in _notes(content).items()}
+
+
+def _notes(content: bytes) -> dict[str, Any]:
+    notes: dict[str, Any] = json.loads(_about(content).get("packed", "{}"))
+    return notes
 
 
 def _about(content: bytes) -> dict[str, Any]:
@@ -77,6 +93,8 @@ def n_parameters(arrays: Mapping[str, np.ndarray]) -> int:
 
 
 def _refuse_strange(name: str, values: object) -> None:
+    if name == RESERVED:
+        raise DecoderError(f"state() has an array named {RESERVED!r}, which the file format needs; rename it")
     if not isinstance(values, np.ndarray) or values.dtype.kind not in KINDS or values.dtype.itemsize > 8:
         what = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
         raise DecoderError(

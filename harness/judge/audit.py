@@ -5,7 +5,7 @@ A function that returns a `Finding` is a rule; the rule's name in records is the
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from harness.judge.host import Worker
 from harness.judge.resources import Memory
 from harness.judge.stream import stream
 from harness.score.metrics import Metric
-from harness.types import Inputs, Recording
+from harness.types import Delay, Inputs, Recording
 
 EXCERPT_BINS = 256
 N_EXCERPTS = 3
@@ -35,10 +35,12 @@ class Judged:
 
     part: The test recording; its labels stay in this process.
     outputs: (n_bins, n_outputs), what was answered.
+    delay: Which bin an answer is about.
     """
 
     part: Recording
     outputs: np.ndarray
+    delay: Delay = field(default_factory=Delay)
 
     @functools.cached_property
     def scale(self) -> float:
@@ -120,7 +122,8 @@ def _noise(worker: Worker, judged: Judged, metric: Metric, rng: np.random.Genera
     """A session of noise must give chance; who fails is given another one, since luck does not strike twice."""
     finding = Finding(True, "")
     for _ in range(2):
-        outputs = stream(worker, noise_session(judged.part.inputs, rng), judged.part.session).outputs
+        answers = stream(worker, noise_session(judged.part.inputs, rng), judged.part.session).outputs
+        outputs = judged.delay.aligned(answers, judged.part.inputs)
         finding = chance(judged.part, outputs, metric=metric, rng=rng, of="a session of noise")
         if finding.ok:
             break

@@ -22,7 +22,7 @@ from harness.judge.replies import WorkerFault
 from harness.registry import DecoderRef
 from harness.score.cost import UNKNOWN, Operations, WrongDeclaration, operations_from, packed_bytes
 from harness.score.metrics import Metric
-from harness.types import Recording, SessionInfo
+from harness.types import Delay, Recording, SessionInfo
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,12 @@ class Asked:
 
     metric: The suite's first; labels are compared in this process only.
     paced: Whether the recording is also streamed in real time, in a second process.
+    delay: Which bin an answer is about.
     """
 
     metric: Metric
     paced: bool = False
+    delay: Delay = field(default_factory=Delay)
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def same_fit(candidate: Candidate, fitted: Fitted, again: Fitted, part: Recordin
 
 def blind_fit(candidate: Candidate, _: Fitted, blind: Fitted, part: Recording, asked: Asked) -> Finding:
     """The rule `shuffled_labels_give_chance`: fitted on labels of other times, it must not know the test's."""
-    outputs = _answers(candidate, blind, part)
+    outputs = asked.delay.aligned(_answers(candidate, blind, part), part.inputs)
     rng = np.random.default_rng(len(part))
     return chance(part, outputs, metric=asked.metric, rng=rng, of="a fit on shuffled labels")
 
@@ -176,7 +178,7 @@ class _Run:
         with self._worker() as worker:
             fast = repeated(lambda: whole(worker, part), lambda one: one.streamed.round_trip_ns, most=repeats)
             first, self.fast = fast.all[0], fast
-            judged = Judged(part, first.streamed.outputs)
+            judged = Judged(part, first.streamed.outputs, self.asked.delay)
             self.findings["memory_is_bounded"] = audit.memory_is_bounded(first.memory)
             self.findings["step_time_is_steady"] = audit.step_time_is_steady(
                 first.streamed.round_trip_ns, lambda: whole(worker, part).streamed.round_trip_ns

@@ -13,7 +13,7 @@ from harness.judge.conformance_case import Case, describe
 from harness.registry import DecoderRef
 
 Status = Literal["ok", "failed", "skipped"]
-Capability = Literal["any", "causal", "deterministic", "adapts"]
+Capability = Literal["any", "causal", "deterministic", "pretrains", "adapts"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ CHECKS: tuple[Check, ...] = (
     Check(rules.state_survives_a_fresh_process),
     Check(rules.empty_bins_are_answered),
     Check(stages.delay_is_whole_bins),
+    Check(stages.unlabelled_pretraining_is_survived, "pretrains"),
     Check(stages.adapts_to_a_new_session, "adapts"),
     Check(long.long_segment_is_answered),
     Check(long.memory_is_bounded, "causal"),
@@ -76,6 +77,7 @@ CHECKS: tuple[Check, ...] = (
 NOT_APPLICABLE: Mapping[Capability, str] = {
     "causal": "causal = False: ranked on the offline track only, never on causal, realtime or implant",
     "deterministic": "deterministic = False: every seed is run",
+    "pretrains": "has no pretrain: a suite's pretraining is skipped",
     "adapts": "has no adapt: new sessions are answered with what was fitted on others",
 }
 
@@ -116,6 +118,7 @@ def applies(check: Check, kind: type[Decoder]) -> bool:
         "any": True,
         "causal": kind.causal,
         "deterministic": kind.deterministic,
+        "pretrains": kind.pretrain is not Decoder.pretrain,
         "adapts": kind.adapt is not Decoder.adapt and kind.causal,
     }[check.needs]
 

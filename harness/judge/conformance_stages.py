@@ -1,4 +1,6 @@
-"""Checks of what not every decoder has: answers that come late, and `adapt`."""
+"""Checks of what not every decoder has: answers that come late, `pretrain` and `adapt`."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +18,17 @@ def delay_is_whole_bins(case: Case) -> str:
     if not plain or before != after:
         raise Broken(f"delay() is {before!r}, and {after!r} after fit; it may depend on hyper-parameters alone")
     return f"answers are about {before.bins} bins ago"
+
+
+def unlabelled_pretraining_is_survived(case: Case) -> str:
+    """`pretrain` copes with recordings without labels, and `fit` goes on from what it left."""
+    given = case.data.pretraining
+    blank = replace(given, targets=np.full_like(given.targets, np.nan), scored=np.zeros_like(given.scored))
+    learned = case.pretrained(replace(case.data, pretraining=blank))
+    decoder = case.from_pretraining(learned)
+    decoder.fit([case.data.train], [case.data.validation])
+    refuse_not_finite(case.respond(decoder, case.inputs))
+    return f"{len(learned)} arrays learned from {len(blank)} bins without labels"
 
 
 def adapts_to_a_new_session(case: Case) -> str:

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from harness.score import stats
 from harness.score.metrics import metric
 from harness.types import Delay
 
+STREAMED = "future_has_no_effect"
+"""A rule that every streamed run is held to."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -42,7 +45,9 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What decides its outcome, for a cell's key."""
         where = Path(self.ref.entry_point).name if self.ref.is_file else self.ref.entry_point
-        return {"entry_point": where, "source": self.source, "parameters": dict(self.parameters)}
+        code = {"entry_point": where, "source": self.source, "parameters": dict(self.parameters)}
+        said = {"inputs": self.inputs, "causal": self.causal, "stages": self.stages, "delay": asdict(self.delay)}
+        return code | said
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,8 @@ class _Gathered:
             artifact_bytes=max(len(content) for _, content in kept),
             stages=self.stages,
         )
-        self.learned = artifact.pack(cells.merged(arrays)) if arrays else b""
+        bits = cells.merged([(name, artifact.widths(content)) for name, content in kept if content])
+        self.learned = artifact.pack(cells.merged(arrays), bits=bits) if arrays else b""
 
     @functools.cached_property
     def sessions(self) -> list[records.SessionResult]:
@@ -132,7 +138,8 @@ class _Gathered:
         latency, pace = self.timing.latency("fast"), self.timing.latency("paced")
         profile, audit = self.timing.profile(context.profile.label), self._audit()
         cost = self.costs.record(bin_s=bin_s, calibration=profile.calibration)
-        delays = self.timing.delays(context.suite.task, pace or latency, run.delay)
+        slower = max((one for one in (latency, pace) if one), key=lambda one: one.p99, default=None)
+        delays = self.timing.delays(context.suite.task, slower, run.delay)
         return records.Record(
             schema=records.SCHEMA,
             suite=context.suite.label,
@@ -151,6 +158,7 @@ class _Gathered:
             delays_ms=delays,
             cost=cost,
             learning=self.stages,
+            answer_delay_bins=run.delay.bins,
             label_look_ahead_s=context.suite.task.label_look_ahead_s,
             audit=audit,
             tracks=self._tracks(cost, latency, pace, delays, audit),
@@ -236,7 +244,7 @@ class _Gathered:
             return float(max(getattr(one, name) for one in (fast, pace) if one is not None))
 
         measured = Measured(
-            causal=self.run.causal,
+            causal=self.run.causal and STREAMED in audit,
             audit_failed=tuple(name for name, verdict in audit.items() if not verdict.ok),
             p99_bins=slower("p99") / 1e3 / bin_s if pace else None,
             p99_ms=slower("p99") if pace else None,

@@ -11,12 +11,14 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from harness.results.environment import code_sha256, versions
 from harness.results.records import canonical, sha256
+
+T = TypeVar("T")
 
 
 def key(**parts: Any) -> str:
@@ -65,6 +67,6 @@ def npz_to_arrays(content: bytes | Path) -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files}
 
 
-def merged(parts: Sequence[tuple[str, Mapping[str, np.ndarray]]]) -> dict[str, np.ndarray]:
-    """Arrays of several sessions in one mapping: `session/name`."""
+def merged(parts: Sequence[tuple[str, Mapping[str, T]]]) -> dict[str, T]:
+    """Values of several sessions in one mapping: `session/name`."""
     return {f"{session}/{name}": values for session, arrays in parts for name, values in arrays.items()}

@@ -166,6 +166,7 @@ class Profile(Part):
 class Record(Part):
     """One run: (suite@version, tier, decoder, seed, profile) over the tier's sessions.
 
+    answer_delay_bins: How many bins ago that was of which an answer speaks, by the decoder's word; scored as such.
     label_look_ahead_s: How far the task's labels look beyond the right edge of their bin; above 0 the task is not
         strictly causal, though the decoder may be.
     """
@@ -188,6 +189,7 @@ class Record(Part):
     delays_ms: dict[str, float] = Field(default_factory=dict)
     cost: Cost
     learning: list[LearningStage] = Field(default_factory=list)
+    answer_delay_bins: int = 0
     label_look_ahead_s: float = 0.0
     audit: dict[str, Verdict]
     tracks: dict[str, TrackVerdict]

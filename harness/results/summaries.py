@@ -44,7 +44,9 @@ class Timing:
         """From neural activity to the answer, in ms, by its parts; empty where nothing was timed."""
         if latency is None:
             return {}
-        return delays(answer, bin_s=task.bin_s, lag_s=task.lag_s, filter_s=0.0, compute_ms=latency.p99)
+        # On the grid of samples, spikes are a bin older than need be.
+        old_s = task.bin_s if task.grid == "samples" else 0.0
+        return delays(answer, bin_s=task.bin_s, lag_s=task.lag_s, filter_s=old_s, compute_ms=latency.p99)
 
     def profile(self, label: str) -> records.Profile:
         """Medians of the calibrations, and whether the machine was disturbed."""

@@ -70,7 +70,7 @@ def packed_bytes(arrays: Mapping[str, np.ndarray], bits: Mapping[str, int]) -> i
     if unknown:
         raise WrongDeclaration(f"bits are declared for {unknown[0]!r}; state() has {', '.join(sorted(arrays))}")
     for name, width in bits.items():
-        n_values = len(np.unique(arrays[name]))
+        n_values = _n_to_tell_apart(arrays[name])
         if not 1 <= width <= 64 or n_values > 2**width:
             raise WrongDeclaration(
                 f"{width} bits are declared for {name!r}, which holds {n_values} different values; declare at least "
@@ -78,6 +78,13 @@ def packed_bytes(arrays: Mapping[str, np.ndarray], bits: Mapping[str, int]) -> i
             )
     plain = {name: values for name, values in arrays.items() if name not in bits}
     return footprint_bytes(plain) + sum(math.ceil(arrays[name].size * width / 8) for name, width in bits.items())
+
+
+def _n_to_tell_apart(values: np.ndarray) -> int:
+    """How many values a width must tell apart: of integers the whole range, of others those that occur."""
+    if values.dtype.kind in "iu" and values.size:
+        return int(values.max()) - int(values.min()) + 1
+    return len(np.unique(values))
 
 
 Number = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
