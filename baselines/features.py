@@ -89,8 +89,9 @@ def scored_targets(recordings: Sequence[Recording]) -> np.ndarray:
     """
     targets = [r.targets[r.scored] for r in recordings]
     if not sum(map(len, targets)):
+        names = ", ".join(sorted({r.session.id for r in recordings})) or "none"
         raise HarnessError(
-            f"{len(recordings)} training recordings hold no scored bin; a decoder needs at least one, "
-            f"so check the suite's split and scored windows"
+            f"{len(recordings)} training recordings (sessions: {names}) hold no scored bin; "
+            f"a decoder needs at least one, so check the suite's split and scored windows"
         )
     return np.concatenate(targets).astype(np.float64)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baselines.choose import best, mean_r2
+from baselines.choose import mean_r2
 from baselines.features import Standard, in_bins, scored_targets
 from baselines.kalman_model import stretches
+from baselines.parts import learned_and_held_out
 from harness import Bin, Decoder, HarnessError, Recording, SessionInfo
 
 TEMPERATURES = (6.0, 4.0, 9.0, 13.0)
@@ -55,27 +56,38 @@ class Mint(Decoder):
         if self.refit:
             self._make_library([*train, *validation])
 
+    def adapt(self, recording: Recording) -> None:
+        """Fit on the minutes given alone: what a lab without earlier sessions would do."""
+        learned, held_out = learned_and_held_out(recording)
+        self.fit([learned], [held_out])
+
     def _choose(self, validation: Sequence[Recording]) -> None:
         temperatures = TEMPERATURES if self.temperature is None else (self.temperature,)
         options = list(itertools.product(temperatures, JUMPS if self.jump is None else (self.jump,)))
-        evidence = [self._evidence(r.inputs.streams[self.inputs[0]]) for r in validation]
-        self._set(best(options if validation else options[:1], lambda o: self._score(o, validation, evidence)))
+        i_best = 0
+        if validation and len(options) > 1:
+            targets = np.concatenate([r.targets[r.scored] for r in validation])
+            answers = np.concatenate([self._answers(r, np.array(options)) for r in validation])
+            i_best = max(range(len(options)), key=lambda i: mean_r2(targets, answers[:, i]))
+        self.temperature_, self.jump_ = map(np.float64, options[i_best])
 
-    def _set(self, option: tuple[float, float]) -> None:
-        self.temperature_, self.jump_ = np.float64(option[0]), np.float64(option[1])
+    def _answers(self, recording: Recording, options: np.ndarray) -> np.ndarray:
+        """(n_options, 2) temperatures and jumps -> (n_scored, n_options, n_outputs).
 
-    def _score(
-        self, option: tuple[float, float], validation: Sequence[Recording], evidence: Sequence[np.ndarray]
-    ) -> float:
-        self._set(option)
-        answers = []
-        for recording, rows in zip(validation, evidence, strict=True):
-            for starts, row in zip(recording.inputs.starts, rows, strict=True):
-                if starts:
-                    self.reset(recording.session)
-                answers.append(self._follow(row))
-        scored = np.concatenate([r.scored for r in validation])
-        return mean_r2(np.concatenate([r.targets for r in validation])[scored], np.stack(answers)[scored])
+        All options go through a bin together, so that no more is held than the evidence of `BLOCK_BINS`.
+        """
+        temperatures, jumps = options.T[..., None]
+        counts, answers = recording.inputs.streams[self.inputs[0]], []
+        for k in range(len(recording)):
+            if k % BLOCK_BINS == 0:
+                evidence = self._evidence(counts[k : k + BLOCK_BINS])
+            if recording.inputs.starts[k]:
+                prior = np.full((len(options), evidence.shape[1]), 1 / evidence.shape[1])
+            belief = updated(prior, evidence[k % BLOCK_BINS], temperatures)
+            prior = self._moved(belief, jumps)
+            if recording.scored[k]:
+                answers.append(belief @ self.behaviour_)
+        return np.stack(answers)
 
     def _make_library(self, recordings: Sequence[Recording]) -> None:
         parts = [(r, s) for r in recordings for s in stretches(r, at_least=1)]
@@ -83,8 +95,9 @@ class Mint(Decoder):
         targets = [r.targets[s].astype(np.float64) for r, s in parts]
         kept = evenly_spread([len(t) for t in targets], self.max_states)
         behaviour = np.concatenate(targets)
-        sd, half = behaviour.std(axis=0), in_bins(self.window_s, recordings[0].session.bin_s)
-        windows = np.concatenate([around(t / np.where(sd > 0, sd, 1), half) for t in targets])
+        mean, sd = behaviour.mean(axis=0), behaviour.std(axis=0)
+        half = in_bins(self.window_s, recordings[0].session.bin_s)
+        windows = np.concatenate([around((t - mean) / np.where(sd > 0, sd, 1), half) for t in targets])
         usual = counts.mean(axis=0, dtype=np.float64)
         n_similar = min(self.n_similar, len(windows))
         # As if one more bin with the usual counts had been seen, so that no unit that ever fires has a rate of zero.
@@ -100,19 +113,32 @@ class Mint(Decoder):
         return np.maximum(counts, 0) @ self.log_ratios_.T - self.expected_
 
     def reset(self, session: SessionInfo) -> None:
+        n_units, n_outputs = self.log_ratios_.shape[1], self.behaviour_.shape[1]
+        given = session.streams[self.inputs[0]].n_channels, len(session.outputs)
+        if given != (n_units, n_outputs):
+            raise HarnessError(
+                f"session {session.id} has {given[0]} channels and {given[1]} outputs, but the library was made of "
+                f"{n_units} channels and {n_outputs} outputs; fit the session, or adapt to labelled minutes of it"
+            )
         self._prior = np.full(len(self.expected_), 1 / len(self.expected_))
 
     def step(self, bin: Bin) -> np.ndarray:
-        return self._follow(self._evidence(bin[self.inputs[0]]))
-
-    def _follow(self, evidence: np.ndarray) -> np.ndarray:
-        """One step of the forward recursion; what does not move on is spread over all states."""
-        belief = self._prior * np.exp((evidence - evidence.max()) / self.temperature_)
-        belief /= belief.sum()
-        moved = np.zeros_like(belief)
-        np.multiply(belief[:-1], (1 - self.jump_) * self.follows_[1:], out=moved[1:])
-        self._prior = moved + (1 - moved.sum()) / len(moved)
+        belief = updated(self._prior, self._evidence(bin[self.inputs[0]]), self.temperature_)
+        self._prior = self._moved(belief, self.jump_)
         return belief @ self.behaviour_
+
+    def _moved(self, belief: np.ndarray, jump: np.ndarray) -> np.ndarray:
+        """The prior of the next bin, (..., n_states); what does not move on is spread over all states."""
+        moved = np.zeros_like(belief)
+        np.multiply(belief[..., :-1], (1 - jump) * self.follows_[1:], out=moved[..., 1:])
+        return moved + (1 - moved.sum(axis=-1, keepdims=True)) / belief.shape[-1]
+
+
+def updated(prior: np.ndarray, evidence: np.ndarray, temperature: np.ndarray) -> np.ndarray:
+    """The posterior of a bin, (..., n_states), from its prior of that shape and its evidence (n_states,)."""
+    belief = prior * np.exp((evidence - evidence.max()) / temperature)
+    belief /= belief.sum(axis=-1, keepdims=True)
+    return belief
 
 
 def around(values: np.ndarray, half: int) -> np.ndarray:

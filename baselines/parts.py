@@ -1,5 +1,6 @@
-"""Cutting a recording in two: what is learned from, and what says when to stop."""
+"""Parts of a whole: of a recording, to learn from and to stop by; of a network's weights, those of one module."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,16 @@ SHARE_TO_LEARN_FROM = 0.8
 
 
 def learned_and_held_out(recording: Recording) -> tuple[Recording, Recording]:
-    """The first part of the scored bins, and the rest, which comes after it."""
+    """The first part of the scored bins, at least one of them, and the rest, which comes after it and may be empty."""
     scored = np.flatnonzero(recording.scored)
-    edge = int(scored[int(SHARE_TO_LEARN_FROM * len(scored))]) if len(scored) else len(recording)
+    n_learned = max(1, int(SHARE_TO_LEARN_FROM * len(scored)))
+    edge = int(scored[n_learned]) if n_learned < len(scored) else len(recording)
     return _stretch(recording, slice(0, edge)), _stretch(recording, slice(edge, None))
+
+
+def part(weights: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The weights of one module of a network, under the names that they have in it."""
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def _stretch(recording: Recording, bins: slice) -> Recording:

@@ -7,7 +7,7 @@ the core is, in PyTorch (`core`) and as a streaming step in NumPy (`stream`).
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ import torch
 
 from baselines.features import Standard, scored_targets
 from baselines.network import Corruption, CountsNetwork
-from baselines.parts import learned_and_held_out
+from baselines.parts import learned_and_held_out, part
 from harness import Bin, Decoder, HarnessError, Inputs, Recording, SessionInfo
 from harness.torch_decoder import PREFIX, Schedule, Segment, mean_r2, repeatable, run, train
 
@@ -61,15 +61,27 @@ class SessionsNetwork(torch.nn.Module):
 
     Features are (batch, n_bins, most units + 1): narrower sessions are padded, and the last column says by its
     position whose they are, so that one batch can mix sessions. Answers are padded to the most outputs.
+
+    width: Of the core. port: (n_units, n_outputs) -> what is a session's own; a `Port` into the core if None.
     """
 
-    def __init__(self, sessions: Sequence[SessionInfo], core: Any, *, width: int, corruption: Corruption, stream: str):
+    def __init__(
+        self,
+        sessions: Sequence[SessionInfo],
+        core: Any,
+        *,
+        width: int,
+        corruption: Corruption,
+        stream: str,
+        port: Callable[[int, int], Any] | None = None,
+    ):
         super().__init__()
+        port = port or (lambda n_units, n_outputs: Port(n_units, width, n_outputs))
         self.corruption, self.core = corruption, core
         self.ports, self.heads = torch.nn.ModuleDict(), torch.nn.ModuleDict()
         self.head_of = [outputs_key(s) for s in sessions]
         for s in sessions:
-            self.ports[session_key(s)] = Port(s.streams[stream].n_channels, width, len(s.outputs))
+            self.ports[session_key(s)] = port(s.streams[stream].n_channels, len(s.outputs))
             if outputs_key(s) not in self.heads:
                 self.heads[outputs_key(s)] = torch.nn.Linear(width, len(s.outputs))
 
@@ -122,6 +134,10 @@ class MultiSession(CountsNetwork):
     read_in_updates: int = 100
     fine_tuning: float = 0.3
 
+    def windows(self, bin_s: float) -> tuple[int, int]:
+        """Bins of a training window, and windows of a batch."""
+        return self.window_bins, self.batch_size
+
     @abc.abstractmethod
     def core(self, bin_s: float) -> Any:
         """A new module: (batch, n_bins, hidden) -> (batch, n_bins, hidden), causal."""
@@ -142,6 +158,10 @@ class MultiSession(CountsNetwork):
             self._learn([a for a, _ in parts], [b for _, b in parts], self.pretrain_updates, self.learning_rate)
 
     def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> None:
+        if unknown := sorted({r.session.id for r in validation} - {r.session.id for r in train}):
+            raise HarnessError(
+                f"session {', '.join(unknown)} has validation and no training, where its read-in is learned; give both"
+            )
         pretrained = bool(vars(self).pop("pretrained_", False))
         self._fit(train, validation, self.network.state_dict() if pretrained else {})
 
@@ -155,9 +175,7 @@ class MultiSession(CountsNetwork):
     def restore(self, state: Mapping[str, np.ndarray], sessions: Sequence[SessionInfo]) -> None:
         if "pretrained_" in state:
             self.pretrained_ = state["pretrained_"]
-        weights = {
-            k.removeprefix(PREFIX): torch.from_numpy(np.array(v)) for k, v in state.items() if k != "pretrained_"
-        }
+        weights = {k: torch.from_numpy(np.array(v)) for k, v in part(state, PREFIX).items()}
         held = {key.split(".")[1] for key in weights if key.startswith("ports.")}
         if held:
             self._build_for([s for s in sessions if session_key(s) in held])
@@ -231,16 +249,17 @@ class MultiSession(CountsNetwork):
     def _learn(
         self, recordings: Sequence[Recording], validation: Sequence[Recording], updates: int, rate: float
     ) -> float:
-        parts = [self._packed(part) for part in (recordings, validation)]
-        n_windows = sum(len(segment.scored) for segment in parts[0]) / self.window_bins
+        segments, bin_s = self._packed(recordings), recordings[0].session.bin_s
+        window_bins, batch_size = self.windows(bin_s)
+        n_windows = sum(len(segment.scored) for segment in segments) / window_bins
         schedule = Schedule(
-            updates=min(updates, MOST_EPOCHS * math.ceil(n_windows / self.batch_size)),
+            updates=min(updates, MOST_EPOCHS * math.ceil(n_windows / batch_size)),
             learning_rate=rate,
-            batch_size=self.batch_size,
-            window_bins=self.window_bins,
-            warm_up_bins=self.warm_up_bins(recordings[0].session.bin_s),
+            batch_size=batch_size,
+            window_bins=window_bins,
+            warm_up_bins=self.warm_up_bins(bin_s),
         )
-        return train(self.network, parts[0], parts[1], schedule=schedule, seed=self.seed)
+        return train(self.network, segments, self._packed(validation), schedule=schedule, seed=self.seed)
 
     def _packed(self, recordings: Sequence[Recording]) -> list[Segment]:
         return [segment for r in recordings for segment in self._segments(r)]
@@ -255,24 +274,20 @@ class MultiSession(CountsNetwork):
         return [Segment(features[s], targets[s], recording.scored[s]) for s in recording.inputs.segments()]
 
     def _key_of(self, session: SessionInfo) -> str:
-        """The port to read this session through: its own, or the only one there is if its channels are as many."""
-        ports = self.network.ports
+        """The port to read this session through: its own, or the only one, of as many channels and the same outputs."""
         n_units = session.streams[self.inputs[0]].n_channels
-        fitting = [key for key, port in ports.items() if port.in_features == n_units]
+        widths = [port.in_features for port in self.network.ports.values()]
+        held = list(zip(self.network.ports, widths, self.network.head_of, strict=True))
+        fitting = [key for key, n, head in held if (n, head) == (n_units, outputs_key(session))]
         if session_key(session) in fitting:
             return session_key(session)
-        if len(ports) == 1 and fitting:
+        if len(held) == 1 and fitting:
             return fitting[0]
         raise HarnessError(
-            f"session {session.id} of {n_units} channels was neither fitted nor adapted to; this network knows "
-            f"{', '.join(f'{key} ({port.in_features} channels)' for key, port in ports.items())}: "
+            f"session {session.id} of {n_units} channels and {outputs_key(session)} was neither fitted nor adapted to; "
+            f"this network knows {', '.join(f'{key} ({n} channels, {head})' for key, n, head in held)}: "
             f"give it labelled minutes of the session (calibration_s)"
         )
-
-
-def part(weights: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The weights of one module of a network, under the names that they have in it."""
-    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def session_key(session: SessionInfo) -> str:

@@ -54,9 +54,9 @@ def fast_sigmoid_spike(x: Any, slope: float = 25.0) -> Any:
 
 
 def superspike(x: Any, beta: float = 20.0) -> Any:
-    """`fast_sigmoid_spike` under the name and with the usual slope of its authors.
+    """`fast_sigmoid_spike` under the name of its authors, Zenke and Ganguli 2018, 10.1162/neco_a_01086.
 
-    Zenke and Ganguli 2018, 10.1162/neco_a_01086.
+    A `beta` of 20 is what Liu et al. 2024 (arXiv 2409.01762) trained their recurrent networks with.
     """
     return fast_sigmoid_spike(x, beta)
 

@@ -9,7 +9,8 @@ import torch
 
 from baselines.features import History, in_bins
 from baselines.mamba2 import EPSILON, normalised, rotary_angles, rotated, silu
-from baselines.sessions import MultiSession, part
+from baselines.parts import part
+from baselines.sessions import MultiSession
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ class Transformer(MultiSession):
 
     n_layers, n_heads: Layers, one after the other, and heads of attention in each.
     context_s: How far back a layer looks; with every layer, what reaches an answer goes back as far again.
+    window_bins, batch_size: Training windows hold at least two contexts. Where that takes more than `window_bins`, a
+        batch has fewer of them in proportion, so that it holds as many bins.
     """
 
     dropout: float = 0.1
@@ -151,6 +154,10 @@ class Transformer(MultiSession):
 
     def shape(self, bin_s: float) -> Attention:
         return Attention(self.hidden, self.n_heads, in_bins(self.context_s, bin_s))
+
+    def windows(self, bin_s: float) -> tuple[int, int]:
+        window_bins = max(self.window_bins, 2 * in_bins(self.context_s, bin_s))
+        return window_bins, max(1, round(self.batch_size * self.window_bins / window_bins))
 
     def core(self, bin_s: float) -> TransformerCore:
         return TransformerCore(self.shape(bin_s), n_layers=self.n_layers, dropout=self.dropout)

@@ -1,4 +1,4 @@
-"""The hybrid spiking network and its parents: shapes, streaming, few bits, several sessions."""
+"""The hybrid spiking network and its parents: shapes, streaming, few bits."""
 
 import copy
 
@@ -8,57 +8,29 @@ import torch
 
 from baselines.choose import mean_r2
 from baselines.hybrid_snn.hybrid import HybridSnnBm, HybridSnnRt, HybridSnnRtCausal, HybridSnnSrt, HybridSnnSrtCausal
-from baselines.hybrid_snn.quantise import BUFFERS, WEIGHTS, Grid, round_in_place
+from baselines.hybrid_snn.quantise import BUFFERS, FLAGS, WEIGHTS, Grid, most_terms
 from baselines.hybrid_snn.shape import Block, Shape
 from baselines.hybrid_snn.streaming import BlockBuffer
-from baselines.hybrid_snn.training import put_on_grid, scale_to
+from baselines.hybrid_snn.training import Terms, _Course
 from baselines.keypoint_networks.decoder import GruT1, GruT2, LifT1, LifT2, SpikingGruT1, SpikingGruT2
-from harness import HarnessError, Inputs, Recording, SessionInfo, StreamInfo
+from harness import Delay, HarnessError, Inputs
 from harness.judge import artifact
 from harness.judge.count.in_numpy import NumpyCounter
 from harness.judge.count.tally import Tally
-from harness.torch_decoder import run
+from harness.torch_decoder import Schedule, Segment, batches, run
+from tests.keypoint_cases import QUICK, SMALL, drawn, recording, session
 
-SMALL = {"n_channels": 6, "n_units": 7}
-QUICK = {**SMALL, "updates": 12, "pretrain_updates": 12, "adapt_updates": 4, "window_keypoints": 40}
 STREAMED = [
     (HybridSnnRt, SMALL, 0.004),
     (HybridSnnRt, {**SMALL, "membrane_reset": "zero", "leaky": True}, 0.004),
+    (HybridSnnRt, {**SMALL, "interpolated": False}, 0.004),
     (HybridSnnBm, {"kernels": [3, 6, 12]}, 0.004),
+    (GruT2, {"interpolated": False}, 0.004),
     (HybridSnnRtCausal, {**SMALL, "kernels_s": [0.036, 0.144]}, 0.004),
     (HybridSnnRtCausal, {**SMALL, "coding": "counts", "n_layers": 2}, 0.02),
     (HybridSnnRtCausal, SMALL, 0.05),
     *[(parent, {}, 0.004) for parent in (GruT1, GruT2, SpikingGruT1, SpikingGruT2, LifT1, LifT2)],
 ]
-
-
-def session(n_units=5, *, bin_s=0.004, id="a", subject="s"):
-    return SessionInfo(id, subject, {"spikes": StreamInfo(n_units)}, bin_s, ("x", "y"))
-
-
-def drawn(decoder, about, *, n_bins=400):
-    """A decoder with first weights and a scale, as after `fit`, and counts to try it on."""
-    n_units = about.streams["spikes"].n_channels
-    counts = np.random.default_rng(0).poisson(0.6, (n_bins, n_units)).astype(np.float32)
-    decoder.offset_, decoder.sd_ = np.zeros(2, np.float32), np.ones(2, np.float32)
-    decoder.start(about)
-    scale_to(decoder.network, decoder.coded(counts))
-    if decoder.terms().quantised:
-        round_in_place(decoder.network)
-        put_on_grid(decoder.network)
-    return decoder, counts
-
-
-def recording(n_bins=300, *, seed=0, **about):
-    """Counts that follow a slow two-dimensional movement."""
-    info, rng = session(**about), np.random.default_rng(seed)
-    steps = np.arange(n_bins)[:, None] * [0.05, 0.083]
-    movement = np.sin(steps + rng.uniform(0, 6, 2))
-    tuning = np.random.default_rng(7).normal(0, 1, (2, info.streams["spikes"].n_channels))
-    counts = rng.poisson(np.exp(movement @ tuning - 0.5)).astype(np.float32)
-    starts = np.arange(n_bins) == 0
-    inputs = Inputs({"spikes": counts}, starts, info.bin_s)
-    return Recording(info, inputs, (10 * movement).astype(np.float32), np.ones(n_bins, bool))
 
 
 @pytest.mark.parametrize(
@@ -73,8 +45,18 @@ def test_the_published_shapes_have_the_published_latency_and_rate(kernels, recep
 
 
 @pytest.mark.parametrize("decoder, look_ahead, interpolation", [(HybridSnnRt, 23, 3), (HybridSnnBm, 326, 7)])
-def test_interpolating_is_declared_apart_from_looking_ahead(decoder, look_ahead, interpolation):
-    assert (decoder().delay().look_ahead_bins, decoder().delay().interpolation_bins) == (look_ahead, interpolation)
+def test_interpolating_is_declared_apart_from_looking_ahead_and_can_be_left_out(decoder, look_ahead, interpolation):
+    assert decoder().delay() == Delay(look_ahead, interpolation)
+    assert decoder(interpolated=False).delay() == Delay(look_ahead, 0)
+
+
+def test_a_keypoint_is_held_until_the_next_one_where_nothing_is_interpolated():
+    made, counts = drawn(HybridSnnRt(**SMALL, interpolated=False), session(), n_bins=399)
+    answers = made.predict(Inputs({"spikes": counts}, np.arange(399) == 0, 0.004), session())
+    on_lines, _ = drawn(HybridSnnRt(**SMALL), session(), n_bins=399)
+    points = on_lines.predict(Inputs({"spikes": counts}, np.arange(399) == 0, 0.004), session())[26::4]
+    np.testing.assert_allclose(answers[23:], np.repeat(points, 4, axis=0), atol=1e-6)
+    assert not answers[:23].any() and np.ptp(points) > 0
 
 
 @pytest.mark.parametrize("bin_s, kernels, step_bins", [(0.004, [9, 18], 4), (0.02, [2, 7], 1), (0.05, [3], 1)])
@@ -197,9 +179,17 @@ def test_spikes_that_cost_something_are_fewer():
     assert n_spikes(10.0) < 0.7 * n_spikes(0.0)
 
 
-@pytest.mark.parametrize("decoder", [HybridSnnRtCausal, HybridSnnRt, GruT2, LifT2])
-def test_a_movement_is_decoded_where_its_delay_says(decoder):
-    options = {"kernels": [3, 6]} if decoder is HybridSnnRt else {}
+@pytest.mark.parametrize(
+    "decoder, options",
+    [
+        (HybridSnnRtCausal, {}),
+        (HybridSnnRt, {"kernels": [3, 6]}),
+        (HybridSnnRt, {"kernels": [3, 6], "interpolated": False}),
+        (GruT2, {}),
+        (LifT2, {}),
+    ],
+)
+def test_a_movement_is_decoded_where_its_delay_says(decoder, options):
     made = decoder(**options, updates=40, n_channels=20, batch_size=8, window_keypoints=30)
     about = {"n_units": 20, "bin_s": 0.02}
     made.fit([recording(900, **about)], [])
@@ -208,36 +198,22 @@ def test_a_movement_is_decoded_where_its_delay_says(decoder):
     assert mean_r2(test.targets[: 400 - n_late], answers[n_late:]) > 0.6
 
 
-def test_a_network_is_pretrained_for_each_subject_and_survives_a_fresh_process():
-    sessions = [recording(id="a"), recording(seed=1, id="b", subject="t"), recording(seed=2, id="c", n_units=4)]
-    made = HybridSnnRtCausal(**QUICK)
-    made.pretrain(sessions)
-    again = HybridSnnRtCausal(**{**QUICK, "updates": 1, "learning_rate": 0.0})
-    again.restore(made.state(), [r.session for r in sessions])
-    kept = {k: v.copy() for k, v in again._pretrained["s:4:2"].items()}
-    assert sorted(again._pretrained) == ["s:4:2", "s:5:2", "t:5:2"]
-    again.fit([recording(seed=3, id="d", n_units=4)], [])
-    np.testing.assert_array_equal(again.weights()["readout.linear.weight"], kept["readout.linear.weight"])
-    assert not any("pretrained" in name for name in again.state())
+def test_the_penalty_is_on_what_multiplies_and_not_on_leaks_thresholds_and_biases():
+    made, counts = drawn(HybridSnnRtCausal(**SMALL, input_dropout=0, dropout=0, spike_dropout=0), session())
+    schedule = Schedule()
+    segment = Segment(made.coded(counts), np.zeros((400, 2), np.float32), np.ones(400, bool))
+    batch = next(batches([segment], schedule, np.random.default_rng(0)))
+    free, costly = (
+        _Course(made.network, schedule, Terms(weight_penalty=w))._loss(batch, quantised=False).item() for w in (0, 1)
+    )
+    names = ("convolutions.", "currents.", "recurrent", "linear.")
+    of = [v for k, v in made.weights().items() if any(n in k for n in names) and not k.endswith("bias")]
+    assert costly - free == pytest.approx(sum(np.abs(v).sum() for v in of), rel=1e-5)
 
 
-@pytest.mark.parametrize("decoder", [HybridSnnRtCausal, HybridSnnSrtCausal])
-def test_minutes_of_another_session_move_the_weights_and_its_scale(decoder):
-    made = decoder(**{**QUICK, "learning_rate": 0.05})
-    made.fit([recording(n_units=20)], [recording(100, seed=1, n_units=20)])
-    before = {k: v.copy() for k, v in made.state().items()}
-    made.adapt(recording(seed=5, id="new", n_units=20))
-    after = made.state()
-    assert np.any(after["network.readout.linear.weight"] != before["network.readout.linear.weight"])
-    assert np.any(after["offset_"] != before["offset_"]) and {k: v.dtype for k, v in after.items()} == {
-        k: v.dtype for k, v in before.items()
-    }
-
-
-def test_another_number_of_channels_is_refused_with_both_numbers():
-    made = HybridSnnRtCausal(**QUICK)
-    made.fit([recording()], [])
-    with pytest.raises(HarnessError, match="session new has 6 channels and the fitted one 5"):
-        made.adapt(recording(id="new", n_units=6))
-    with pytest.raises(HarnessError, match=r"\[4, 5\] channels"):
-        made.fit([recording(), recording(n_units=4)], [])
+@pytest.mark.parametrize("factors", [FLAGS, BUFFERS])
+def test_a_convolution_whose_sums_might_not_be_exact_is_refused(factors):
+    largest, bias = WEIGHTS.largest * factors.largest, WEIGHTS.largest * 2**factors.fraction
+    assert most_terms(factors) * largest + bias <= 2**24 < (most_terms(factors) + 2) * largest
+    with pytest.raises(HarnessError, match="18 columns x 200 channels adds 3600 .* 2121 at most"):
+        HybridSnnSrt(n_channels=200).start(session())

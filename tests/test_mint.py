@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import poisson
 from sklearn.neighbors import NearestNeighbors
 
-from baselines.choose import mean_r2
-from baselines.mint import Mint, around, evenly_spread, similar_means
+from baselines.choose import mean_r2, validation_r2
+from baselines.mint import JUMPS, TEMPERATURES, Mint, around, evenly_spread, similar_means
 from harness import HarnessError, Inputs, Recording, SessionInfo, StreamInfo
 
 RNG = np.random.default_rng
@@ -52,7 +52,7 @@ def test_the_answer_is_the_posterior_mean_over_all_paths(jump, temperature):
     decoder = Mint()
     decoder.behaviour_, decoder.follows_, decoder.expected_ = behaviour, follows, rates.sum(axis=1)
     decoder.log_ratios_, decoder.jump_, decoder.temperature_ = np.log(rates), jump, temperature
-    decoder.reset(None)
+    decoder.reset(recording(counts, np.zeros((4, 2))).session)
     answers = [decoder.step({"spikes": row.astype(np.float32)}) for row in counts]
     for n_seen in (1, 4):
         expected = by_hand(rates, behaviour, follows, counts[:n_seen], jump=jump, temperature=temperature)
@@ -102,10 +102,48 @@ def test_it_follows_a_movement_by_its_spikes_and_not_without_them():
 def test_silence_and_a_burst_are_answered_within_the_library():
     decoder = Mint(refit=False)
     decoder.fit([circling(1)], [])
-    decoder.reset(None)
+    decoder.reset(circling(1).session)
     for counts in (np.zeros(20), np.full(20, 1e6), np.zeros(20), -np.ones(20)):
         answer = decoder.step({"spikes": counts.astype(np.float32)})
         assert np.isfinite(answer).all() and np.abs(answer).max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("given", [{"temperature": 4.0}, {}])
+def test_the_options_chosen_together_are_the_best_of_those_tried_one_by_one(given):
+    parts = [circling(0, n_bins=200)], [circling(8, n_bins=150)]
+    parts[1][0].inputs.starts[60], parts[1][0].scored[100:120] = True, False
+    chosen = Mint(refit=False, **given)
+    chosen.fit(*parts)
+    scores = {}
+    for option in itertools.product([given["temperature"]] if given else TEMPERATURES, JUMPS):
+        single = Mint(refit=False, temperature=option[0], jump=option[1])
+        single.fit(*parts)
+        scores[option] = validation_r2(single, parts[1])
+    assert (chosen.temperature_, chosen.jump_) == max(scores, key=scores.get)
+
+
+def test_where_behaviour_lies_does_not_change_what_is_similar():
+    near, far = circling(1, n_bins=200), circling(1, n_bins=200)
+    far.targets[:] += 10_000
+    decoders = [Mint(refit=False), Mint(refit=False)]
+    for decoder, train in zip(decoders, (near, far), strict=True):
+        decoder.fit([train], [])
+    # Targets are float32: at 10,000 they keep three decimals, so that a few neighbours change places.
+    assert np.mean(np.isclose(decoders[0].log_ratios_, decoders[1].log_ratios_, atol=1e-3)) > 0.9
+
+
+def test_adapting_makes_the_library_of_the_minutes_alone():
+    decoder, fitted = Mint(jump=0.2), circling(1)
+    decoder.fit([fitted], [])
+    new = circling(5)
+    minutes = recording(new.inputs.streams["spikes"][:, ::2], new.targets)
+    decoder.adapt(minutes)
+    later = circling(9)
+    few = recording(later.inputs.streams["spikes"][:, ::2], later.targets)
+    assert len(decoder.behaviour_) == 600
+    assert mean_r2(few.targets, decoder.predict(few.inputs, few.session)) > 0.5
+    with pytest.raises(HarnessError, match=r"20 channels and 2 outputs.* 10 channels and 2 outputs"):
+        decoder.reset(later.session)
 
 
 def test_no_jump_at_all_is_refused():

@@ -117,7 +117,7 @@ def test_it_decodes(fitted):
 
 
 def test_a_session_that_was_never_seen_is_refused_with_its_channels(fitted):
-    with pytest.raises(HarnessError, match="7 channels was neither fitted nor adapted"):
+    with pytest.raises(HarnessError, match="7 channels and outputs-x,y was neither fitted nor adapted"):
         fitted.reset(reaching(1, name="other", n_units=7).session)
 
 

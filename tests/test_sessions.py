@@ -9,6 +9,7 @@ import torch
 from baselines.choose import mean_r2
 from baselines.gru import GruCell
 from baselines.mamba_decoder import Mamba2
+from baselines.parts import learned_and_held_out
 from baselines.sessions import MultiSession, SessionsNetwork, outputs_key, session_key
 from baselines.transformer import Transformer
 from harness import HarnessError, Inputs, Recording, SessionInfo, StreamInfo
@@ -171,11 +172,16 @@ def test_a_mixed_batch_gives_each_session_what_it_gets_alone():
             np.testing.assert_allclose(mixed[:, : len(s.outputs)], alone, atol=1e-6)
 
 
-def test_pretraining_without_labels_teaches_nothing_and_fits_as_ever():
+def unlabelled(recording):
+    blank = np.full_like(recording.targets, np.nan)
+    return dataclasses.replace(recording, targets=blank, scored=np.zeros(len(recording), bool))
+
+
+@pytest.mark.parametrize("n_given", [0, 1])
+def test_pretraining_without_labels_teaches_nothing_and_fits_as_ever(n_given):
     r = simulated(1, minutes=0.5)
-    blind = dataclasses.replace(r, targets=np.full_like(r.targets, np.nan), scored=np.zeros(len(r), bool))
     decoder, plain = Shared(seed=3), Shared(seed=3)
-    decoder.pretrain([blind])
+    decoder.pretrain([unlabelled(r)] * n_given)
     decoder = reborn(decoder, [r.session])
     for each in (decoder, plain):
         each.fit([r], [r])
@@ -189,6 +195,41 @@ def test_a_session_that_nobody_fitted_is_refused_by_name():
     stranger = simulated(4, minutes=0.1, n_units=33).session
     with pytest.raises(HarnessError, match=r"day 4\.0 of 33 channels .* labelled minutes"):
         decoder.reset(stranger)
+
+
+def test_other_outputs_are_refused_even_where_channels_are_as_many():
+    r, other = simulated(1, minutes=0.3), simulated(1, minutes=0.1, outputs=("x", "z"))
+    decoder = Shared(updates=5)
+    decoder.fit([r], [r])
+    for refuse in (decoder.reset, lambda session: decoder.predict(other.inputs, session)):
+        with pytest.raises(HarnessError, match=r"outputs-x,z was neither fitted .* outputs-x,y"):
+            refuse(other.session)
+
+
+def test_a_joint_fit_names_the_session_that_lacks_labels_or_training():
+    whole, other = simulated(1, minutes=0.2), simulated(2, minutes=0.2)
+    blind = dataclasses.replace(other, scored=np.zeros(len(other), bool))
+    with pytest.raises(HarnessError, match=r"sessions: day 2\.0\) hold no scored bin"):
+        Shared(updates=2).fit([whole, blind], [whole])
+    with pytest.raises(HarnessError, match=r"day 2\.0 has validation and no training"):
+        Shared(updates=2).fit([whole], [whole, other])
+
+
+@pytest.mark.parametrize("n_scored, n_learned", [(0, 0), (1, 1), (2, 1), (10, 8)])
+def test_what_is_learned_from_has_a_scored_bin_wherever_there_is_one(n_scored, n_learned):
+    r = simulated(1, minutes=0.05)
+    r = dataclasses.replace(r, scored=np.isin(np.arange(len(r)), 20 + np.arange(n_scored)))
+    learned, held_out = learned_and_held_out(r)
+    assert (learned.scored.sum(), held_out.scored.sum()) == (n_learned, n_scored - n_learned)
+    assert len(learned) + len(held_out) == len(r)
+
+
+def test_a_single_scored_bin_is_enough_to_adapt_to():
+    r = simulated(1, minutes=0.2)
+    decoder = Shared(updates=5, read_in_updates=2)
+    decoder.fit([r], [r])
+    decoder.adapt(dataclasses.replace(r, scored=np.arange(len(r)) == 50))
+    assert np.isfinite(decoder.predict(r.inputs, r.session)).all()
 
 
 @pytest.mark.parametrize("kind", [Mamba2, Transformer])

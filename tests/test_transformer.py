@@ -1,5 +1,7 @@
 """The causal transformer: attention against a slow loop, a cache against the whole, and a window that is kept."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -78,10 +80,43 @@ def test_an_answer_late_in_an_endless_stream_is_as_good_as_an_early_one():
 def test_the_cache_does_not_grow():
     _, stream = core(n_layers=1)
     layer: LayerStream = stream.layers[0]
-    held = layer.keys.push(np.zeros(SHAPE.width)).size + layer.values.push(np.zeros(SHAPE.width)).size
+    sizes = []
     for row in rows(50):
         stream.advance(row)
-    assert held == 2 * SHAPE.window_bins * SHAPE.width and layer.n_seen == SHAPE.window_bins
+        sizes.append(sum(len(pickle.dumps(history)) for history in (layer.keys, layer.values)))
+    assert max(sizes) - min(sizes) < 100  # pickled counts grow by a few bytes, a row of two histories by 64
+    assert layer.n_seen == SHAPE.window_bins
+
+
+@pytest.mark.parametrize(
+    "bin_s, windows", [(0.1, (100, 16)), (0.05, (100, 16)), (0.02, (100, 16)), (0.01, (200, 8)), (0.004, (500, 3))]
+)
+def test_training_windows_hold_two_contexts_and_batches_as_many_bins(bin_s, windows):
+    decoder = Transformer()
+    n_bins, n_windows = decoder.windows(bin_s)
+    assert (n_bins, n_windows) == windows
+    assert n_bins * bin_s >= 2 * decoder.context_s and n_bins * n_windows <= 100 * 16
+
+
+def test_training_sees_windows_of_that_length():
+    lengths, decoder = set(), Transformer(hidden=8, n_layers=1, n_heads=2, context_s=8.0, updates=4)
+    recording = counting(1, n_bins=1200)
+    build = decoder.core
+    decoder.core = lambda bin_s: Watched(build(bin_s), lengths)
+    decoder.fit([recording], [])
+    assert max(lengths) == 320  # 2 x 8 s of 50 ms
+
+
+class Watched(torch.nn.Module):
+    """A core that notes how many bins it is given."""
+
+    def __init__(self, made, lengths):
+        super().__init__()
+        self.made, self.lengths = made, lengths
+
+    def forward(self, x):
+        self.lengths.add(x.shape[1])
+        return self.made(x)
 
 
 def counting(seed, *, n_bins=400, n_units=15):

@@ -10,13 +10,14 @@ import torch
 
 from baselines.features import scored_targets
 from baselines.hybrid_snn.network import Front, KeypointNetwork, Readout
-from baselines.hybrid_snn.quantise import BUFFERS, WEIGHTS
+from baselines.hybrid_snn.quantise import BUFFERS, WEIGHTS, refuse_inexact_sums
 from baselines.hybrid_snn.shape import Shape
-from baselines.hybrid_snn.streaming import Answers, FrontBuffer, ReadoutSums, Stream, Units, part
+from baselines.hybrid_snn.streaming import Answers, FrontBuffer, ReadoutSums, Stream, Units
 from baselines.hybrid_snn.training import Terms, put_on_grid, scale_to, train
 from baselines.network import Corruption
-from harness import Bin, Cost, HarnessError, Inputs, Recording, SessionInfo
-from harness.torch_decoder import PREFIX, Schedule, Segment, TorchDecoder, run
+from baselines.parts import learned_and_held_out, part
+from harness import Bin, Cost, Delay, HarnessError, Inputs, Recording, SessionInfo
+from harness.torch_decoder import PREFIX, Schedule, Segment, TorchDecoder, mean_r2, run
 
 Coding = Literal["binary", "levels", "counts"]
 LEVELS = {"binary": (1,), "levels": (1, 2, 3, 4)}
@@ -28,8 +29,8 @@ SCALED_ON_BINS = 5000
 class KeypointDecoder(TorchDecoder):
     """Convolutions and poolings, a recurrence at keypoints, answers for every bin.
 
-    Subclasses write `shape`, `recurrence` and its twin `units`; those that wait for later bins
-    also `ahead` and `delay`.
+    Subclasses write `shape`, `recurrence` and its twin `units`; those that wait for later bins set `ahead` to False,
+    and `interpolated` says whether an answer lies on the line to the next keypoint, or repeats the last one.
 
     coding: What the first convolution sees of a unit: whether it fired in the bin (1 or 0); for each of the levels 1 to
         4 whether it fired so often, which costs accumulates only, as the first; or how often it fired.
@@ -56,6 +57,7 @@ class KeypointDecoder(TorchDecoder):
     batch_size: int = 16
 
     ahead = True
+    interpolated = False
 
     def __post_init__(self) -> None:
         self._pretrained: dict[str, dict[str, np.ndarray]] = {}
@@ -79,8 +81,16 @@ class KeypointDecoder(TorchDecoder):
         """What the loss holds beside the error."""
         return Terms()
 
+    def delay(self) -> Delay:
+        if self.ahead:
+            return Delay()
+        shape = self.shape(1.0)  # those that wait count kernels in bins, of whatever length
+        return Delay(look_ahead_bins=shape.last_bin, interpolation_bins=self.interpolated * (shape.step_bins - 1))
+
     def build(self, session: SessionInfo) -> KeypointNetwork:
         shape = self.shape(session.bin_s)
+        if self.terms().quantised:
+            refuse_inexact_sums(shape, _width(session) * self._n_levels, self.n_channels)
         recurrence = self.recurrence(session.bin_s * shape.step_bins)
         n_rows = len(session.outputs) * (shape.step_bins if self.ahead else 1)
         return KeypointNetwork(
@@ -89,25 +99,26 @@ class KeypointDecoder(TorchDecoder):
             Readout(recurrence.n_hidden, n_rows, leaky=self.leaky),
             corruption=Corruption(self.input_dropout, 0.0),
             ahead=self.ahead,
+            interpolated=self.interpolated,
         )
 
     def pretrain(self, recordings: Sequence[Recording]) -> None:
-        """One network for each subject, number of channels and number of outputs."""
-        for key in dict.fromkeys(_key(r.session) for r in recordings):
-            parts = zip(*(_split(r, 0.9) for r in recordings if _key(r.session) == key), strict=True)
-            first, later = ([s for r in part for s in self._segments(r, Scale.of([r]))] for part in parts)
-            session = next(r.session for r in recordings if _key(r.session) == key)
-            self._start_scaled(session, first)
-            schedule = self._schedule(session, updates=self.pretrain_updates)
-            train(self.network, [first, later], schedule=schedule, terms=self.terms().unrounded(), seed=self.seed)
-            self._pretrained[key] = {k: v.copy() for k, v in self.weights().items()}
-        del self.network
+        """One network for each subject, number of channels and number of outputs; without labels there is none."""
+        labelled = [r for r in recordings if r.scored.any()]
+        for key in dict.fromkeys(_key(r.session) for r in labelled):
+            alike = [r for r in labelled if _key(r.session) == key]
+            parts = self._parts_alike(alike)
+            self._start_scaled(alike[0].session, parts[0])
+            schedule = self._schedule(alike[0].session, updates=self.pretrain_updates)
+            train(self.network, parts, schedule=schedule, terms=self.terms().unrounded(), seed=self.seed)
+            self._pretrained[key] = self._kept_weights()
+        vars(self).pop("network", None)
 
     def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> None:
-        widths = sorted({_width(r.session) for r in train})
-        if len(widths) > 1:
+        sizes = sorted({_size(r.session) for r in (*train, *validation)})
+        if len(sizes) > 1:
             raise HarnessError(
-                f"recordings of {widths} channels cannot be fitted together by this decoder; "
+                f"recordings of {'; '.join(map(_told, sizes))} cannot be fitted together by this decoder; "
                 f"fit each session on its own (fit: each)"
             )
         session, scale = train[0].session, Scale.of(train)
@@ -120,26 +131,31 @@ class KeypointDecoder(TorchDecoder):
         self._train(parts, scale, schedule, self.terms())
 
     def adapt(self, recording: Recording) -> None:
-        """Train on; the last fifth of the minutes decides when it was best."""
-        width, now = self.network.front.convolutions[0].in_channels // self._n_levels, _width(recording.session)
-        if now != width:
-            raise HarnessError(
-                f"session {recording.session.id} has {now} channels and the fitted one {width}; this decoder adapts to "
-                f"sessions of as many channels only, so give it labelled recordings of this session to fit"
-            )
-        scale = Scale.of([recording])
-        parts = [self._segments(r, scale) for r in _split(recording, 0.8)]
+        """Train on; what that gives is kept only where it does better on the last fifth of the labels.
+
+        Targets' scale is measured anew on what is learned from, and it too is kept only if it does better there.
+        """
+        self._refuse_other_sizes(recording.session)
+        learned, held_out = learned_and_held_out(recording)
+        given, anew = Scale(self.offset_, self.sd_), Scale.of([learned])
+        unmoved, weights = max((given, anew), key=lambda scale: self._score(held_out, scale)), self._kept_weights()
+        before = self._score(held_out, unmoved)
+        parts = [self._segments(r, anew) for r in (learned, held_out)]
         schedule = self._schedule(recording.session, updates=self.adapt_updates, share=self.fine_tuning)
-        self._train(parts, scale, schedule, self.terms().rounded_at_once())
+        if not self._train(parts, anew, schedule, self.terms().rounded_at_once()) > before:
+            self._load(weights)
+            self.offset_, self.sd_ = unmoved.offset, unmoved.sd
 
     def predict(self, inputs: Inputs, session: SessionInfo) -> np.ndarray:
         # A sum in another order can turn a spike on or off. On the grids sums are exact; elsewhere `step` decides.
         if not self.terms().quantised:
             return super().predict(inputs, session)
+        self._refuse_other_sizes(session)
         rows = self.coded(inputs.streams[self.inputs[0]])
         return np.concatenate([run(self.network, rows[s]) for s in inputs.segments()]) * self.sd_ + self.offset_
 
     def reset(self, session: SessionInfo) -> None:
+        self._refuse_other_sizes(session)
         self._stream = self.stream(session, self.weights())
 
     def stream(self, session: SessionInfo, weights: Mapping[str, np.ndarray]) -> Stream:
@@ -149,7 +165,7 @@ class KeypointDecoder(TorchDecoder):
             FrontBuffer(part(weights, "front.convolutions."), shape, on_grid),
             self.units(part(weights, "recurrence.")),
             ReadoutSums(part(weights, "readout.")),
-            Answers(shape.step_bins, len(session.outputs), self.ahead),
+            Answers(shape.step_bins, len(session.outputs), ahead=self.ahead, interpolated=self.interpolated),
         )
 
     def step(self, bin: Bin) -> np.ndarray:
@@ -190,10 +206,28 @@ class KeypointDecoder(TorchDecoder):
     def _n_levels(self) -> int:
         return len(LEVELS.get(self.coding, (1,)))
 
-    def _train(self, parts: Sequence[Sequence[Segment]], scale: "Scale", schedule: Schedule, terms: Terms) -> None:
+    def _refuse_other_sizes(self, session: SessionInfo) -> None:
+        known = self.network.front.convolutions[0].in_channels // self._n_levels, len(self.offset_)
+        if _size(session) != known:
+            raise HarnessError(
+                f"session {session.id} has {_told(_size(session))}, and this network was fitted to {_told(known)}, "
+                f"which adapting does not change; fit it on labelled recordings of this session, or choose a decoder "
+                f"that adapts to other channels, such as possm or mamba2"
+            )
+
+    def _train(self, parts: Sequence[Sequence[Segment]], scale: "Scale", schedule: Schedule, terms: Terms) -> float:
         self.offset_, self.sd_ = scale.offset, scale.sd
-        train(self.network, parts, schedule=schedule, terms=terms, seed=self.seed)
         self._pretrained = {}
+        return train(self.network, parts, schedule=schedule, terms=terms, seed=self.seed)
+
+    def _score(self, recording: Recording, scale: "Scale") -> float:
+        """Mean R2 of the network as it is, in whatever scale: -inf if nothing can be scored."""
+        return mean_r2(self.network, self._segments(recording, scale))
+
+    def _parts_alike(self, recordings: Sequence[Recording]) -> list[list[Segment]]:
+        """What to learn from and what to hold out, each recording in one scale of its own."""
+        cut = [(learned_and_held_out(r), Scale.of([r])) for r in recordings]
+        return [[s for halves, scale in cut for s in self._segments(halves[i], scale)] for i in (0, 1)]
 
     def _schedule(self, session: SessionInfo, *, updates: int, share: float = 1.0) -> Schedule:
         shape = self.shape(session.bin_s)
@@ -220,6 +254,9 @@ class KeypointDecoder(TorchDecoder):
         if segments:
             scale_to(self.network, max((s.features for s in segments), key=len)[:SCALED_ON_BINS])
 
+    def _kept_weights(self) -> dict[str, np.ndarray]:
+        return {k: v.copy() for k, v in self.weights().items()}
+
     def _load(self, weights: Mapping[str, np.ndarray]) -> None:
         self.network.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in weights.items()})
 
@@ -243,15 +280,13 @@ def _width(session: SessionInfo) -> int:
     return session.streams[KeypointDecoder.inputs[0]].n_channels
 
 
+def _size(session: SessionInfo) -> tuple[int, int]:
+    return _width(session), len(session.outputs)
+
+
+def _told(size: tuple[int, int]) -> str:
+    return f"{size[0]} channels and {size[1]} outputs"
+
+
 def _key(session: SessionInfo) -> str:
     return f"{session.subject}:{_width(session)}:{len(session.outputs)}"
-
-
-def _split(recording: Recording, share: float) -> tuple[Recording, Recording]:
-    """The first share of the bins, and the rest."""
-    at = round(share * len(recording))
-    first, later = (
-        Recording(recording.session, recording.inputs[s], recording.targets[s], recording.scored[s])
-        for s in (slice(0, at), slice(at, len(recording)))
-    )
-    return first, later

@@ -69,7 +69,8 @@ class LifStack(torch.nn.Module):
         self.n_spikes = torch.zeros(())
         for current, layer in zip(self.currents, self.layers, strict=True):
             spikes = layer(current(x))
-            self.n_spikes = self.n_spikes + spikes.sum(-1).mean()
+            if spikes.numel():  # a stretch may be too short for a keypoint
+                self.n_spikes = self.n_spikes + spikes.sum(-1).mean()
             x = self.dropout(spikes)
         return x
 
@@ -96,27 +97,38 @@ class Readout(torch.nn.Module):
 class KeypointNetwork(torch.nn.Module):
     """Corruption -> front -> recurrence at keypoints -> read-out -> an answer for every bin.
 
-    ahead: Each keypoint answers for the bins until the next one (and the read-out has so many rows); else answers are
-        interpolated between keypoints, and speak of a bin that is `last_bin` + `step_bins` - 1 bins past.
+    ahead: Each keypoint answers for the bins until the next one, and the read-out has so many rows.
+    interpolated: Answers lie on lines between keypoints, and speak of a bin that is `last_bin` + `step_bins` - 1 past.
+        Where neither, a keypoint's one answer is held until the next, and speaks of a bin that is `last_bin` past.
     """
 
-    def __init__(self, front: Front, recurrence: torch.nn.Module, readout: Any, *, corruption: Any, ahead: bool):
+    def __init__(
+        self,
+        front: Front,
+        recurrence: torch.nn.Module,
+        readout: Any,
+        *,
+        corruption: Any,
+        ahead: bool,
+        interpolated: bool,
+    ):
         super().__init__()
         self.corruption, self.front, self.recurrence, self.readout = corruption, front, recurrence, readout
-        self.ahead = ahead
+        self.n_answers, self.interpolated = front.shape.step_bins if ahead else 1, interpolated
 
     def forward(self, x: Any) -> Any:
         keypoints = self.readout(self.recurrence(self.front(self.corruption(x))))
-        return self._held(keypoints, x.shape[1]) if self.ahead else self._interpolated(keypoints, x.shape[1])
+        return self._on_lines(keypoints, x.shape[1]) if self.interpolated else self._held(keypoints, x.shape[1])
 
     def _held(self, keypoints: Any, n_bins: int) -> Any:
-        """(batch, n_keypoints, step_bins * n_outputs), bins slowest -> (batch, n_bins, n_outputs)."""
+        """(batch, n_keypoints, n_answers * n_outputs), bins slowest -> (batch, n_bins, n_outputs)."""
         shape = self.front.shape
         n_batch, n_keypoints, n_rows = keypoints.shape
-        answers = keypoints.reshape(n_batch, n_keypoints * shape.step_bins, n_rows // shape.step_bins)
+        answers = keypoints.reshape(n_batch, n_keypoints * self.n_answers, n_rows // self.n_answers)
+        answers = answers.repeat_interleave(shape.step_bins // self.n_answers, dim=1)
         return pad(answers, (0, 0, shape.last_bin, shape.step_bins))[:, :n_bins]
 
-    def _interpolated(self, keypoints: Any, n_bins: int) -> Any:
+    def _on_lines(self, keypoints: Any, n_bins: int) -> Any:
         """(batch, n_keypoints, n_outputs) -> (batch, n_bins, n_outputs); before the first keypoint stands a zero."""
         shape = self.front.shape
         points = pad(keypoints, (0, 0, 1, 1))

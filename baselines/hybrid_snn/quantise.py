@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from baselines.hybrid_snn.shape import Shape
+from harness import HarnessError
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -48,6 +51,34 @@ class Grid:
 
 WEIGHTS = Grid(whole=1, fraction=7)
 BUFFERS = Grid(whole=1, fraction=4)
+FLAGS = Grid(whole=1, fraction=0)
+EXACT = 2**24
+"""Up to this many steps of a grid, every sum is exact in float32."""
+
+
+def most_terms(factors: Grid) -> int:
+    """So many products of a weight and such a factor, and a bias, have a sum that is exact whatever they are."""
+    return EXACT // (WEIGHTS.largest * factors.largest) - 1
+
+
+def refuse_inexact_sums(shape: Shape, n_inputs: int, n_channels: int) -> None:
+    """Check that the sums of all convolutions are exact, and with them those of the units, which are shorter.
+
+    shape: Its blocks; the first one sees 0 and 1, the later ones buffers.
+    n_inputs: Columns' width in front of the first convolution.
+    n_channels: The same behind each.
+
+    Raises:
+        HarnessError: If a convolution has too many terms.
+    """
+    widths, factors = [n_inputs] + [n_channels] * len(shape.blocks), [FLAGS] + [BUFFERS] * len(shape.blocks)
+    for block, width, factor in zip(shape.blocks, widths, factors, strict=False):
+        if block.kernel * width > most_terms(factor):
+            raise HarnessError(
+                f"a convolution of {block.kernel} columns x {width} channels adds {block.kernel * width} products of "
+                f"{WEIGHTS.bits}-bit weights and {factor.bits}-bit columns, and float32 is exact for "
+                f"{most_terms(factor)} at most; choose shorter kernels, fewer channels, or quantised=false"
+            )
 
 
 def rounded_weights(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from baselines.hybrid_snn.shape import POOLED, Block, Shape
+from baselines.parts import part
 from baselines.spiking import LifUnits, Reset
 
 Weights = Mapping[str, np.ndarray]
 Rounding = Callable[[np.ndarray], np.ndarray]
-
-
-def part(weights: Weights, prefix: str) -> dict[str, np.ndarray]:
-    """The arrays of one module, without its name in front."""
-    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 class BlockBuffer:
@@ -122,11 +118,15 @@ class ReadoutSums:
 
 @dataclass
 class Answers:
-    """What is answered from keypoint to keypoint: rows of the last one where `ahead`, else the line to it."""
+    """What is answered from keypoint to keypoint.
+
+    Where `ahead`, the rows of the last keypoint; where `interpolated`, the line to it; else its only row.
+    """
 
     step_bins: int
     n_outputs: int
     ahead: bool
+    interpolated: bool
 
     def __post_init__(self) -> None:
         self._newest = np.zeros((self.step_bins if self.ahead else 1, self.n_outputs), np.float32)
@@ -142,6 +142,8 @@ class Answers:
             return self._before[0]
         if self.ahead:
             return self._newest[since_due]
+        if not self.interpolated:
+            return self._newest[0]
         share = (since_due + 1) / self.step_bins
         return self._before[0] + share * (self._newest[0] - self._before[0])
 

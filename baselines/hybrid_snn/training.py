@@ -19,8 +19,9 @@ from harness.torch_decoder import Schedule, Segment, batches, mean_r2, one_cycle
 class Terms:
     """What the loss holds beside the mean squared error, and what the weights are at the end.
 
-    spike_penalty: Per spike of a keypoint, summed over units.
-    weight_penalty: Per unit of the weights' absolute values, summed over weights.
+    spike_penalty: Per spike of a keypoint: spikes are summed over units, and averaged over keypoints and windows, so
+        that it does not depend on the batch. The published one is on the total of spikes.
+    weight_penalty: On the sum of absolute weights; leaks, thresholds and biases are free.
     quantised_from: Share of the updates after which weights and buffers are on their grids; 1 for never.
     """
 
@@ -114,7 +115,7 @@ class _Course:
         loss = loss + self.terms.spike_penalty * network.recurrence.n_spikes
         network.recurrence.n_spikes = torch.zeros(())  # a module that holds a gradient cannot be copied
         if self.terms.weight_penalty:
-            loss = loss + self.terms.weight_penalty * sum(w.abs().sum() for w in weights.values())
+            loss = loss + self.terms.weight_penalty * sum(w.abs().sum() for w in weights.values() if w.ndim > 1)
         if not math.isfinite(loss.item()):
             raise HarnessError(f"the training loss became {loss.item()}; lower the learning rate or check the inputs")
         return loss
@@ -137,8 +138,8 @@ def scale_to(network: KeypointNetwork, features: np.ndarray) -> None:
     columns = torch.from_numpy(features)[None].mT
     with torch.no_grad():
         for convolution in network.front.convolutions:
-            if columns.shape[-1] < convolution.kernel_size[0]:
-                return
+            if columns.shape[-1] <= convolution.kernel_size[0]:
+                return  # a deviation needs two columns
             outputs = convolution(columns)
             sd = outputs.std(dim=(0, 2))
             gain = torch.where(sd > 1e-4, 1 / sd.clamp(min=1e-4), 1.0)

@@ -1,7 +1,13 @@
 """`gru-t1`, `gru-t2`, `sgru-t1`, `sgru-t2`, `lif-t1`, `lif-t2`.
 
-Published (arXiv 2409.04428) on windows of 1024 bins of 4 ms, each answered as a whole. These stream: a keypoint is
-answered when its last bin has been seen, and the memory reaches back to the segment's start, not to that of a window.
+Vasilache, Krausse, Knobloch and Becker 2024 (arXiv 2409.04428). What departs from it:
+
+- Published on windows of 1024 bins of 4 ms, each answered as a whole. These stream: a keypoint is answered when its
+  last bin has been seen, and the memory reaches back to the segment's start, not to that of a window.
+- One read-out without biases stands for two linear heads, one for each output.
+- Layer normalisation, which the published script of `gru-t2` has, is in `gru-t1` and `sgru-*` too; `lif-*` have none.
+- Training is that of `baselines.hybrid_snn`: some hundreds of batches of 16 windows of 100 keypoints, and a learning
+  rate that rises to 6e-3, where the published one has up to 300 epochs, batches of 2048 and 3e-3.
 """
 
 import math
@@ -16,7 +22,6 @@ from baselines.hybrid_snn.network import LifStack
 from baselines.hybrid_snn.shape import Block, Shape
 from baselines.hybrid_snn.streaming import LifStackUnits, Units
 from baselines.keypoint_networks.recurrence import NormalisedGru, NormalisedGruUnits, SpikingGru, SpikingGruUnits
-from harness import Delay
 
 
 @dataclass
@@ -25,9 +30,12 @@ class KeypointNetworkT1(KeypointDecoder):
 
     kernels, pads: Columns that the convolutions see, and zeros in front of the first column, block after block.
     n_hidden: Recurrent units.
+    interpolated: Whether answers lie on lines between keypoints; else each is held until the next, and `delay` is
+        the look-ahead alone: 28 bins, in place of 35.
     """
 
     ahead = False
+    interpolated: bool = True
     n_channels: int = 32
     kernels: list[int] = field(default_factory=lambda: [3, 6, 12])
     pads: list[int] = field(default_factory=lambda: [5, 3, 6])
@@ -35,10 +43,6 @@ class KeypointNetworkT1(KeypointDecoder):
 
     def shape(self, bin_s: float) -> Shape:
         return Shape(tuple(Block(kernel, pad) for kernel, pad in zip(self.kernels, self.pads, strict=True)))
-
-    def delay(self) -> Delay:
-        shape = self.shape(1.0)
-        return Delay(look_ahead_bins=shape.last_bin, interpolation_bins=shape.step_bins - 1)
 
 
 @dataclass

@@ -20,17 +20,28 @@ N_SUB_WINDOWS = 7
 CHUNK_BINS = 4096
 
 
+class Normalised(torch.nn.BatchNorm1d):
+    """Over the batch; a single row, which has no spread, is normalised by what was seen before it."""
+
+    def forward(self, x: Any) -> Any:
+        if not self.training or len(x) > 1:
+            return super().forward(x)
+        return torch.nn.functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
 def perceptron(n_inputs: int, n_outputs: int, dropout: float) -> torch.nn.Sequential:
     """The body of both: two layers of rectified units, each normalised over the batch."""
     first, second = HIDDEN
     return torch.nn.Sequential(
         torch.nn.Linear(n_inputs, first),
         torch.nn.ReLU(),
-        torch.nn.BatchNorm1d(first),
+        Normalised(first),
         torch.nn.Linear(first, second),
         torch.nn.Dropout(dropout),
         torch.nn.ReLU(),
-        torch.nn.BatchNorm1d(second),
+        Normalised(second),
         torch.nn.Linear(second, n_outputs),
     )
 
@@ -93,6 +104,7 @@ class Ann2d(CountsDecoder):
         return WindowNetwork(body, n_windows=1, n_bins=n_bins, n_unanswered=n_bins - 1)
 
     def reset(self, session: SessionInfo) -> None:
+        super().reset(session)
         weights = self.weights()
         self._answer = Perceptron(weights)
         self._n_bins = in_bins(self.window_s, session.bin_s)
@@ -127,6 +139,7 @@ class Ann3d(CountsDecoder):
         return WindowNetwork(body, n_windows=N_SUB_WINDOWS, n_bins=self.sub_bins(session.bin_s), n_unanswered=0)
 
     def reset(self, session: SessionInfo) -> None:
+        super().reset(session)
         self._answer = Perceptron(self.weights())
         self._windows = LaggedSums(N_SUB_WINDOWS, self.sub_bins(session.bin_s), n_units(session))
 

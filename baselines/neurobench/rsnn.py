@@ -1,6 +1,6 @@
 """Recurrent spiking networks of the NeuroBench challenge: `TinyRsnn` for few operations, `BigRsnn` for the best score.
 
-arXiv 2409.01762: one recurrent layer of current-based leaky integrate-and-fire units, each with time
+Liu et al. 2024, arXiv 2409.01762: one recurrent layer of current-based leaky integrate-and-fire units, each with time
 constants of its own, and leaky integrators that read it out.
 """
 
@@ -23,6 +23,8 @@ from harness import Bin, SessionInfo
 from harness.torch_decoder import PREFIX, Schedule, Segment
 
 SUPERSPIKE_BETA = 20.0
+READ_OUTS_S = ((0.010, 0.050), (0.005, 0.020), (0.020, 0.020), (0.010, 0.030), (0.030, 0.100))
+"""Time constants of synapse and membrane that the read-outs start from, head by head; as published."""
 WARM_UP_S = 0.3
 
 
@@ -30,6 +32,8 @@ class RecurrentSpikes(torch.nn.Module):
     """Counts -> recurrent spiking units -> `n_heads` sets of leaky integrators -> their mean.
 
     unit_log_s, integrator_log_s: (2, n) natural logarithms of the time constants in seconds, of synapse and membrane.
+        A unit's start anywhere between 0 and 2 `first_s`: 2 sigmoid(z) times it, z normal, so that their median is
+        `first_s`. All integrators of a head start from its READ_OUTS_S; with more heads than those, in turn.
     """
 
     def __init__(self, sizes: tuple[int, int, int], *, n_heads: int, first_s: tuple[float, float], bin_s: float):
@@ -38,9 +42,10 @@ class RecurrentSpikes(torch.nn.Module):
         self.inward = torch.nn.Linear(n_inputs, n_hidden, bias=False)
         self.recurrent = torch.nn.Linear(n_hidden, n_hidden, bias=False)
         self.outward = torch.nn.Linear(n_hidden, n_heads * n_outputs, bias=False)
-        start = torch.tensor(first_s)[:, None].log()
-        self.unit_log_s = torch.nn.Parameter(start.repeat(1, n_hidden))
-        self.integrator_log_s = torch.nn.Parameter(start.repeat(1, n_heads * n_outputs))
+        spread = 2 * torch.sigmoid(torch.randn(2, n_hidden))
+        self.unit_log_s = torch.nn.Parameter((torch.tensor(first_s)[:, None] * spread).log())
+        heads_s = torch.tensor([READ_OUTS_S[i % len(READ_OUTS_S)] for i in range(n_heads)])
+        self.integrator_log_s = torch.nn.Parameter(heads_s.T.repeat_interleave(n_outputs, dim=1).log())
         self.n_heads, self.bin_s, self.dropout = n_heads, bin_s, torch.nn.Dropout(0.0)
 
     def decays(self, log_s: Any) -> Any:
@@ -70,7 +75,7 @@ class Rsnn(CountsDecoder):
 
     hidden: Spiking units.
     n_heads: Read-outs whose mean is the answer.
-    synapse_s, membrane_s: Time constants to start from; each unit learns its own.
+    synapse_s, membrane_s: Medians of the time constants that spiking units start from; each unit learns its own.
     rate_cap_hz, rate_weight: In training, mean rates above the cap cost `rate_weight` x (excess in Hz)^2.
     first_sparsity, sparsity: Share of weights that are zero at the start and at the end of training.
     """
@@ -121,6 +126,7 @@ class Rsnn(CountsDecoder):
         on_grid(self.network.recurrent.weight)
 
     def reset(self, session: SessionInfo) -> None:
+        super().reset(session)
         weights, network = self.weights(), self.network
         with torch.no_grad():
             unit, integrator = (network.decays(p).numpy() for p in (network.unit_log_s, network.integrator_log_s))

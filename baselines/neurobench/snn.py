@@ -16,6 +16,7 @@ from baselines.neurobench.network import CountsDecoder, n_units
 from baselines.neurobench.scan import Units, scan
 from baselines.neurobench.weights import fit_to_inputs, on_grid
 from baselines.neurobench.windows import LaggedSums, lagged, window_sums
+from baselines.parts import part
 from baselines.spiking import Lif, LifUnits, fast_sigmoid_spike
 from harness import Bin, Decoder, Inputs, SessionInfo
 from harness.torch_decoder import Schedule, Segment
@@ -78,6 +79,7 @@ class Snn2d(CountsDecoder):
         on_grid(self.network.inward.weight)
 
     def reset(self, session: SessionInfo) -> None:
+        super().reset(session)
         weights, decay = self.weights(), np.float32(self.network.decay)
         self._inward, self._outward = weights["inward.weight"], weights["outward.weight"]
         self._units = Units(np.float32(0), decay, None, 1.0, shape=(len(self._inward),))
@@ -143,10 +145,11 @@ class Snn3d(CountsDecoder):
         )
 
     def reset(self, session: SessionInfo) -> None:
+        super().reset(session)
         weights = self.weights()
         self._norm = weights["norm.weight"], weights["norm.bias"]
         self._layers = [
-            (weights[f"layers.{i}.weight"], weights[f"layers.{i}.bias"], unit_weights(weights, f"units.{i}."))
+            (weights[f"layers.{i}.weight"], weights[f"layers.{i}.bias"], part(weights, f"units.{i}."))
             for i in range(len(HIDDEN))
         ]
         self._readout = weights["readout.weight"], weights["readout.bias"], weights["gain"]
@@ -166,8 +169,3 @@ class Snn3d(CountsDecoder):
     def predict(self, inputs: Inputs, session: SessionInfo) -> np.ndarray:
         # Rounding differs between one bin and many, and a spike on the edge of its threshold follows it.
         return Decoder.predict(self, inputs, session)
-
-
-def unit_weights(weights: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Those of one spiking layer, without the layer's name."""
-    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}

@@ -9,9 +9,10 @@ import torch
 
 from baselines.gru import GruCell
 from baselines.network import Corruption
+from baselines.parts import part
 from baselines.possm.attention import EventAttention, EventPool
 from baselines.possm.network import EventNetwork
-from baselines.sessions import MultiSession, Stream, outputs_key, part
+from baselines.sessions import MultiSession, Stream, outputs_key
 from harness import Bin, HarnessError, SessionInfo
 
 
@@ -50,6 +51,7 @@ class Possm(MultiSession):
             self.core(sessions[0].bin_s),
             corruption=Corruption(self.input_dropout, self.noise),
             dropout=self.dropout,
+            stream=self.inputs[0],
         )
 
     def reset(self, session: SessionInfo) -> None:

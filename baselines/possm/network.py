@@ -9,10 +9,9 @@ import torch
 from baselines.features import scored_targets
 from baselines.network import Corruption
 from baselines.possm.attention import EventAttention
-from baselines.sessions import SessionsNetwork, session_key
+from baselines.sessions import SessionsNetwork
 from harness import HarnessError, Recording, SessionInfo
 
-STREAM = "spikes"
 FIRST_GAIN = 2.0
 PACE = 3.0
 """Embeddings are learned so much faster than other weights: a new session has little time to place its units."""
@@ -35,7 +34,7 @@ class UnitPort(torch.nn.Module):
         Raises:
             HarnessError: If the recordings differ in their channels.
         """
-        counts = [r.inputs.streams[STREAM] for r in recordings]
+        counts = [r.inputs.streams[stream] for r in recordings]
         widths = sorted({c.shape[1] for c in counts})
         if len(widths) > 1:
             raise HarnessError(
@@ -78,11 +77,12 @@ class EventNetwork(SessionsNetwork):
         *,
         corruption: Corruption,
         dropout: float,
+        stream: str,
     ):
-        super().__init__(sessions, core, width=core.hidden_size, corruption=corruption, stream=STREAM)
-        width = attention.values.in_features
-        ports = {session_key(s): UnitPort(s.streams[STREAM].n_channels, width, len(s.outputs)) for s in sessions}
-        self.ports = torch.nn.ModuleDict(ports)
+        def port(n_units: int, n_outputs: int) -> UnitPort:
+            return UnitPort(n_units, attention.values.in_features, n_outputs)
+
+        super().__init__(sessions, core, width=core.hidden_size, corruption=corruption, stream=stream, port=port)
         self.attention, self.dropout = attention, torch.nn.Dropout(dropout)
         self.gain = torch.nn.Parameter(torch.full((attention.n_pooled,), FIRST_GAIN))
 
