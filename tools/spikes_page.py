@@ -75,8 +75,8 @@ Published: means over NeuroBench's six recordings of two monkeys. Measured: simu
 the machine that ran this could not reach the recordings. So the *levels* of R2 are two different things; what can be
 compared is what a decoder costs, and the *order* of R2. Operations are effective ones per step of 4 ms, here counted by
 the judge (docs/cost.md), there by NeuroBench; bytes are the artefact's. ACs of the first layer follow the rate of input
-spikes, which is the simulated sessions' own. Look-ahead is the decoder's; that this protocol's spikes are a bin older than
-need be is 4 ms more for everybody (in the records' `delays_ms` as `filter`)."""
+spikes, which is the simulated sessions' own. Look-ahead is the decoder's; that this protocol's spikes are a bin older
+than need be is 4 ms more for everybody (in the records' `delays_ms` as `filter`)."""
 AREAS = """### One area against two
 
 Published: M1 and S1 together beat M1 alone on two of Loco's three recordings. Here: the same simulated recordings with
