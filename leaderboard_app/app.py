@@ -122,9 +122,12 @@ def show_board(board: Board, track: str, records: Sequence[Record]) -> None:
             "the harness, say nothing about a brain, and are never ranked with real recordings.",
             icon=":material/science:",
         )
+    ahead_ms = latest.label_look_ahead_s * 1000
+    ahead = f"labels look {ahead_ms:g} ms ahead: not strictly causal · " if ahead_ms else ""
     st.caption(
         f"Ranked decoders: {(table['kind'] == 'ranked').sum()} · sessions: {len(latest.sessions)} · "
-        f"bins: {latest.bin_s * 1000:g} ms · newest run: {plain(latest.started_utc[:16].replace('T', ' '))} UTC"
+        f"bins: {latest.bin_s * 1000:g} ms · {ahead}"
+        f"newest run: {plain(latest.started_utc[:16].replace('T', ' '))} UTC"
     )
     show_ranked(table, latest.metric, track)
     name = f"leaderboard-{board.key.replace('/', '-')}-{track}.csv"

@@ -38,6 +38,9 @@ def board_section(board: Board, records: Sequence[Record]) -> list[str]:
     """A board's heading, table, what was left out and why, and scores per recording."""
     table, metric = ranking(records), metric_name(records[0].metric)
     simulated = " Simulated recordings: never ranked with real ones." if board.simulated else ""
+    ahead_ms = records[0].label_look_ahead_s * 1e3
+    if ahead_ms:
+        simulated += f" Labels look {ahead_ms:g} ms ahead: not strictly causal, whatever the decoder is."
     noisy = " The machine was busy: compare these latencies with care." if table["noisy"].any() else ""
     head = BOARD_HEAD.format(metric=metric)
     rows = [_row(row) for _, row in table.iterrows()]

@@ -56,6 +56,10 @@ def _title(records: Sequence[Record]) -> str:
     parts = [f"{r.suite}, tier {r.tier}: {len(r.sessions)} recordings, {r.profile.name}, isolation: {r.isolation}"]
     if r.simulated:
         parts.append("SIMULATED: never ranked with real recordings")
+    if r.label_look_ahead_s:
+        parts.append(
+            f"labels look {r.label_look_ahead_s * 1e3:g} ms ahead: not strictly causal, whatever the decoder is"
+        )
     if noisy := next((record.profile.noisy_why for record in records if record.profile.noisy), ""):
         parts.append(f"NOISY: the machine was busy ({noisy}); do not compare these latencies")
     return "\n".join(parts)
