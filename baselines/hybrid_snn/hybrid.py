@@ -112,7 +112,7 @@ class HybridSnnRtCausal(HybridSnn):
     input_dropout: float = 0.3
     dropout: float = 0.1
     spike_dropout: float = 0.2
-    updates: int = 250
+    updates: int = 500
     n_units: int = 128
     kernels_s: list[float] = field(default_factory=lambda: [0.036, 0.2])
     keypoint_s: float = 0.016
@@ -126,7 +126,7 @@ class HybridSnnSrtCausal(HybridSnnRtCausal):
     """The same with few spikes and few bits; the first two thirds of the updates are in float32."""
 
     leaky: bool = False
-    updates: int = 375
+    updates: int = 600
     spike_penalty: float = 2.87e-3
     weight_penalty: float = 1.71e-6
     quantised: bool = True
