@@ -229,8 +229,9 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
     ax.scatter(price, score, s=sizes, c=["#c8442f" if top else "#8a8a8a" for top in best], alpha=0.8, linewidths=0)
     ax.step(price[best], score[best], where="post", color="#c8442f", linewidth=0.8)
     ax.axvline(5e6, color="#2f6fc8", linewidth=0.8, linestyle=":")
-    for x, y, name in zip(price, score, table["decoder"], strict=True):
-        ax.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=6.5)
+    # Neighbours in price are often neighbours in score: labels take turns above and below.
+    for i, (x, y, name) in enumerate(zip(price, score, table["decoder"], strict=True)):
+        ax.annotate(name, (x, y), xytext=(4, -9 if i % 2 else 3), textcoords="offset points", fontsize=6.5)
     ax.set_xscale("log")
     ax.set_xlabel("effective operations a second (dotted: the implant budget); area: bytes")
     ax.set_ylabel("R²")
