@@ -154,7 +154,8 @@ def _compression(found: Mapping[str, Sequence[Record]]) -> Iterator[str]:
     """What quantisation and sparsity cost and save."""
     lines = _head(PAIRS)
     for tier, records in sorted(found.items()):
-        by_name = {run.label: newest(run.records) for run in runs_of(records) if run.records[0].status == "ok"}
+        published_form = [r for r in records if r.status == "ok" and r.decoder.parameters.get("interpolated", True)]
+        by_name = {r.decoder.name: r for r in sorted(published_form, key=lambda r: r.started_utc)}
         for full, small in (("hybrid-snn-rt", "hybrid-snn-srt"), ("hybrid-snn-rt-causal", "hybrid-snn-srt-causal")):
             if full in by_name and small in by_name:
                 lines.append(_pair(tier, by_name[full], by_name[small]))
