@@ -38,7 +38,7 @@ def broken(one):
 def causal_track(one):
     """Why a tested decoder is not in the track `causal`; empty if it is."""
     track = next(t for t in shipped_tracks() if t.name == "causal")
-    return why_not(track, Measured(causal=True, audit_failed=tuple(sorted(broken(one)))))
+    return why_not(track, Measured(causal=True, answer_delay_bins=0, audit_failed=tuple(sorted(broken(one)))))
 
 
 def test_who_does_not_cheat_breaks_no_rule():
@@ -213,7 +213,7 @@ def test_work_in_a_thread_is_not_counted_as_nothing():
     assert one.operations.how == "unknown"
     assert "thread" in one.operations.why
     track = next(t for t in shipped_tracks() if t.name == "implant")
-    measured = Measured(causal=True, p99_bins=0.1, deadline_miss_rate=0.0, artifact_bytes=100)
+    measured = Measured(causal=True, p99_bins=0.1, deadline_miss_rate=0.0, answer_delay_bins=0, artifact_bytes=100)
     assert why_not(track, measured) == "synaptic_operations_per_s was not measured"
 
 
