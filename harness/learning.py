@@ -96,7 +96,6 @@ class Learning(ABC):
         cells.write_folder(self.folder, {"fit.json": canonical(kept), "artifact.safetensors": learned.artifact})
 
     def _history(self, seconds: float) -> list[LearningStage]:
-        """All stages up to this one."""
         own = LearningStage(
             stage=self.stage,
             key=self.key,
@@ -108,20 +107,23 @@ class Learning(ABC):
 
     @property
     def history(self) -> list[LearningStage]:
-        """The stages as kept."""
-        return history(self.folder)
+        """All stages up to this one, as kept."""
+        return [LearningStage.model_validate(stage) for stage in self._kept()["history"]]
 
     def read(self) -> judge.Fitted:
         """What the store holds of it; not kept here, for all artefacts of a run together may be large."""
-        kept = cells.read_json(self.folder / "fit.json")
+        kept = self._kept()
         content = (self.folder / "artifact.safetensors").read_bytes()
         sessions = [session_from_dict(s) for s in kept["sessions"]]
-        return judge.Fitted(kept["status"], kept["error"], content, self.history[-1].seconds, sessions)
+        return judge.Fitted(kept["status"], kept["error"], content, kept["history"][-1]["seconds"], sessions)
 
     @property
     def outcome(self) -> str:
         """Hash of what was learned: a test pass belongs to it."""
-        return str(cells.read_json(self.folder / "fit.json")["artifact"])
+        return str(self._kept()["artifact"])
+
+    def _kept(self) -> Any:
+        return cells.read_json(self.folder / "fit.json")
 
     def parts(self) -> tuple[list[Recording], list[Recording]]:
         """The train parts of the sessions, and the validation parts."""
@@ -209,11 +211,6 @@ def stages_of(last: Sequence[Learning]) -> list[list[Learning]]:
             found.setdefault(stage.key, stage)
             stage = stage.before
     return [[one for one in found.values() if one.stage == name] for name in STAGES]
-
-
-def history(folder: Path) -> list[LearningStage]:
-    """The stages of learning that led to what a folder of the store holds."""
-    return [LearningStage.model_validate(stage) for stage in cells.read_json(folder / "fit.json")["history"]]
 
 
 def last_bins(recording: Recording, n_bins: int) -> Recording:

@@ -14,16 +14,8 @@ from harness import Inputs, Recording, SessionInfo, StreamInfo
 from harness.judge.count.in_numpy import NumpyCounter
 from harness.judge.count.tally import Tally
 from harness.torch_decoder import run
+from tests.neurobench_cases import DECODERS, NAMES
 
-DECODERS = [
-    Ann2d(updates=25),
-    Ann3d(updates=25),
-    Snn2d(updates=25),
-    Snn3d(updates=25, batch_size=2),
-    TinyRsnn(updates=25),
-    BigRsnn(updates=12, hidden=80),
-]
-NAMES = [type(d).__name__ for d in DECODERS]
 INDY, LOCO = 96, 192
 SNNTORCH_LAYER = {"threshold": 4, "graded_spikes_factor": 4, "reset_mechanism_val": 8, "beta": 4}
 """Bytes that snnTorch registers with a layer of units; a threshold given as 1 and not as 1.0 takes 8."""

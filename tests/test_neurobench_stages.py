@@ -6,22 +6,13 @@ import numpy as np
 import pytest
 
 from baselines.choose import mean_r2
-from baselines.neurobench.ann import Ann2d, Ann3d
 from baselines.neurobench.network import packed, unpacked
-from baselines.neurobench.rsnn import BigRsnn, TinyRsnn
-from baselines.neurobench.snn import Snn2d, Snn3d
+from baselines.neurobench.rsnn import TinyRsnn
+from baselines.neurobench.snn import Snn2d
 from baselines.parts import learned_and_held_out
 from harness import HarnessError, Inputs, Recording, SessionInfo, StreamInfo
+from tests.neurobench_cases import DECODERS, NAMES
 
-DECODERS = [
-    Ann2d(updates=25),
-    Ann3d(updates=25),
-    Snn2d(updates=25),
-    Snn3d(updates=25, batch_size=2),
-    TinyRsnn(updates=25),
-    BigRsnn(updates=12, hidden=80),
-]
-NAMES = [type(d).__name__ for d in DECODERS]
 BIN_S = 0.02
 
 
