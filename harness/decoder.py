@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from harness.checkpoint import Checkpoint
 from harness.types import Bin, Cost, Delay, Inputs, Recording, SessionInfo
 
 
@@ -20,11 +21,13 @@ class Decoder(abc.ABC):
     inputs: Streams that the decoder wants, e.g. ("spikes",).
     causal: False for a decoder with `predict` only; it is ranked on the offline track alone.
     deterministic: True if the seed changes nothing; one seed is then enough.
+    checkpoint: Where long training notes how far it is, and from where it could go on.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
     causal: ClassVar[bool] = True
     deterministic: ClassVar[bool] = False
+    checkpoint: ClassVar[Checkpoint] = Checkpoint()
 
     @abc.abstractmethod
     def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> None:
@@ -47,6 +50,14 @@ class Decoder(abc.ABC):
 
     def pretrain(self, recordings: Sequence[Recording]) -> None:  # noqa: B027
         """Learn once per suite and seed from the suite's pretraining sessions, before any `fit`."""
+
+    def pretrained_by(self) -> "Decoder | None":
+        """A decoder whose pretraining this one begins with, such as a teacher's.
+
+        It is done once for all that name an equal one; its seed is this decoder's. What its `state` gives is restored
+        into this decoder, before `pretrain` if that is written here, and before `fit`.
+        """
+        return None
 
     def adapt(self, recording: Recording) -> None:  # noqa: B027
         """Adjust to a new session from the few labelled minutes that the suite gives."""

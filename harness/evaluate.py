@@ -4,49 +4,82 @@ All fits come first, several at a time; then every test pass alone on its core, 
 other work of ours. Finished fits and cells are kept by content and never run twice.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Protocol
 
 from harness import engine
+from harness.checkpoint import Progress
 from harness.data.identity import content_id
-from harness.data.suites import Session
+from harness.data.suites import Session, Suite
 from harness.errors import UsageError
 from harness.judge.hardware import why_not_served
 from harness.judge.host import describe, end_all
-from harness.judge.replies import Description, WorkerFault
-from harness.learning import Purpose, Share, lessons, stages_of
+from harness.judge.notes import progress_in
+from harness.judge.replies import Description, WorkerFault, description_from
+from harness.learning import Learning, Purpose, Share, lessons, stages_of
 from harness.plan import Plan, Recordings
-from harness.registry import DecoderRef, source_sha256
+from harness.registry import DecoderRef, known, module_of_file, source_sha256
 from harness.results import cells
 from harness.results.assemble import Context, Run, SessionCell, assemble
 from harness.results.records import Record, canonical
 from harness.results.store import write_whole
-from harness.types import Delay
 from harness.work import Test, alone
+
+LOOK_S = 1.0
+"""Between two looks at how far learning is."""
 
 
 class Watch(Protocol):
-    """Is told of progress."""
+    """Is told of progress; `under_way` says what is being learned, and how far it is."""
 
     def total(self, n_jobs: int) -> None: ...
     def done(self, what: str) -> None: ...
+    def under_way(self, what: str, progress: Progress) -> None: ...
 
 
 def evaluate(plan: Plan, watch: Watch) -> list[Record]:
-    """Run a plan and return one record per decoder and seed; whatever fails is in its record."""
+    """Run a plan and return one record per decoder and seed; whatever fails is in its record.
+
+    Raises:
+        UsageError: If the suite cannot be evaluated as asked, or its task does not give what a decoder reads.
+    """
     refuse_unserved(plan)
     runs = [run for ref in plan.decoders for run in _runs(plan, ref)]
     tests = _tests(plan, runs)
     stages = stages_of([stage for test in tests for stage in (test.learned, *test.extra.values())])
     watch.total(sum(map(len, stages)) + len(tests))
     for stage in stages:
-        for name in engine.run([one.do for one in stage], n_workers=plan.n_workers, stop=end_all):
-            watch.done(name)
+        with _looking_at(stage, watch):
+            for name in engine.run([one.do for one in stage], n_workers=plan.n_workers, stop=end_all):
+                watch.done(name)
     for test in tests:
         with alone():
             watch.done(test.do())
     return [_record(plan, run, [test for test in tests if test.share.run is run]) for run in runs]
+
+
+@contextmanager
+def _looking_at(stages: Sequence[Learning], watch: Watch) -> Iterator[None]:
+    """Tell from time to time how far those stages are that note it."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_S):
+            for one in stages:
+                if found := progress_in(one.notes):
+                    watch.under_way(one.name, found)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _tests(plan: Plan, runs: Sequence[Run]) -> list[Test]:
@@ -62,6 +95,26 @@ def _tests(plan: Plan, runs: Sequence[Run]) -> list[Test]:
             extra = {purpose: learned[purpose][s.id] for purpose in purposes[1:]}
             tests.append(Test(learned["score"][s.id], s, extra=extra, paced=s is scored[0]))
     return tests
+
+
+def shared_out(plan: Plan, variants: Sequence[Suite]) -> list[Plan]:
+    """A plan for each task of a suite, with the decoders that can read what it gives; tasks without any left out.
+
+    Raises:
+        UsageError: If a decoder reads what none of the tasks gives.
+    """
+    plans = [replace(plan, suite=variant) for variant in variants]
+    served: dict[int, list[DecoderRef]] = {i: [] for i in range(len(plans))}
+    for ref in plan.decoders:
+        found = _description(plan, ref, source_sha256(ref))
+        reads = () if isinstance(found, WorkerFault) else found.inputs
+        serving = [i for i, one in enumerate(plans) if _offered(one, reads) == reads]
+        if not serving:
+            offered = " or ".join(sorted({", ".join(variant.task.inputs) for variant in variants}))
+            raise UsageError(f"decoder {ref.name!r} reads {', '.join(reads)}; suite {plan.suite.label} gives {offered}")
+        for i in serving:
+            served[i].append(ref)
+    return [replace(plans[i], decoders=refs) for i, refs in served.items() if refs]
 
 
 def refuse_unserved(plan: Plan) -> None:
@@ -98,22 +151,49 @@ def _runs(plan: Plan, ref: DecoderRef) -> list[Run]:
     if isinstance(found, WorkerFault):
         return [Run(ref, plan.settings, source, plan.suite.task.inputs, True, seeds[0], fault=found)]
     wanted = found.inputs or plan.suite.task.inputs
-    if not set(wanted) <= set(plan.suite.task.inputs):
+    if _offered(plan, wanted) != wanted:
         offered = ", ".join(plan.suite.task.inputs)
         raise UsageError(f"decoder {ref.name!r} reads {', '.join(wanted)}; suite {plan.suite.label} gives {offered}")
     seeded = "seed" in found.parameters
     chosen = seeds[:1] if found.deterministic or not seeded else seeds
-    one = Run(ref, found.parameters, source, wanted, found.causal, seeds[0], found.stages, found.delay)
-    return [replace(one, parameters={**found.parameters, **({"seed": s} if seeded else {})}, seed=s) for s in chosen]
+    parents = [(one, _parent_ref(ref, one)) for one in found.parents]
+    return [
+        replace(
+            _run(ref, found, source, s, wanted),
+            parents=tuple(
+                _run(where, one, source_sha256(where), s, _offered(plan, one.inputs) or wanted)
+                for one, where in parents
+            ),
+        )
+        for s in chosen
+    ]
+
+
+def _offered(plan: Plan, inputs: Sequence[str]) -> tuple[str, ...]:
+    """Those of these streams that the task gives at test time."""
+    return tuple(name for name in inputs if name in plan.suite.task.inputs)
+
+
+def _run(ref: DecoderRef, found: Description, source: str, seed: int, inputs: tuple[str, ...]) -> Run:
+    """A described decoder with a seed."""
+    parameters = {**found.parameters, **({"seed": seed} if "seed" in found.parameters else {})}
+    return Run(ref, parameters, source, inputs, found.causal, seed, found.stages, found.delay)
+
+
+def _parent_ref(ref: DecoderRef, parent: Description) -> DecoderRef:
+    """Where a decoder is that `ref` begins with: beside it in its file, or in a module, perhaps under a known name."""
+    module, _, name = parent.where.partition(":")
+    if ref.is_file and module == module_of_file(Path(ref.module)):
+        return DecoderRef(f"{Path(ref.module).name}:{name}", f"{ref.module}:{name}", ref.version)
+    known_as = next((one for one in known().values() if one.entry_point == parent.where), None)
+    return known_as or DecoderRef(name, parent.where, ref.version)
 
 
 def _description(plan: Plan, ref: DecoderRef, source: str) -> Description | WorkerFault:
     """What the decoder says of itself, asked once per source and settings; or why it cannot even be asked."""
     path = plan.store.root / "descriptions" / f"{cells.key(source=source, settings=dict(plan.settings))}.json"
     if path.exists():
-        kept = cells.read_json(path)
-        lists = {name: tuple(kept[name]) for name in ("inputs", "stages")}
-        return Description(**{**kept, **lists, "delay": Delay(**kept["delay"])})
+        return description_from(cells.read_json(path))
     try:
         found = describe(ref, plan.settings, plan.profile)
     except WorkerFault as fault:

@@ -13,6 +13,7 @@ from harness.data.identity import content_id
 from harness.data.suites import Session
 from harness.errors import BadData
 from harness.judge import cell as judge
+from harness.judge.notes import Notes
 from harness.judge.wire import session_from_dict, session_to_dict
 from harness.judge.worker import STAGES
 from harness.plan import Plan, Recordings
@@ -77,7 +78,7 @@ class Learning(ABC):
         with lock(self.share.plan.store, self.key):
             if is_due(self.share.plan, self.folder / "fit.json"):
                 self._learn()
-        return f"{self.stage} {self.share.run.ref.name} on {', '.join(s.id for s in self.sessions)}"
+        return self.name
 
     def _learn(self) -> None:
         fault = self.share.run.fault
@@ -85,23 +86,38 @@ class Learning(ABC):
             learned = judge.Fitted(fault.status, str(fault), b"", 0.0)
         else:
             before = self.before.read() if self.before else None
-            learned = judge.learn(self.share.candidate(), self.lesson(), after=before)
+            with Notes(self.notes) as notes:
+                learned = judge.learn(self.share.candidate(), self.lesson(), after=before, notes=notes)
         kept = {
             "status": learned.status,
             "error": learned.error,
             "artifact": sha256(learned.artifact),
             "sessions": [session_to_dict(s) for s in learned.sessions],
-            "history": [stage.model_dump() for stage in self._history(learned.fit_s)],
+            "history": [stage.model_dump() for stage in self._history(learned)],
         }
         cells.write_folder(self.folder, {"fit.json": canonical(kept), "artifact.safetensors": learned.artifact})
+        if learned.status == "ok":
+            Notes(self.notes).remove()
 
-    def _history(self, seconds: float) -> list[LearningStage]:
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        return f"{self.stage} {self.share.run.ref.name} on {', '.join(s.id for s in self.sessions)}"
+
+    @property
+    def notes(self) -> Path:
+        """Where it notes how far it is, until it is done."""
+        return self.share.plan.store.root / "unfinished" / self.key
+
+    def _history(self, learned: judge.Fitted) -> list[LearningStage]:
         own = LearningStage(
             stage=self.stage,
             key=self.key,
-            seconds=seconds,
+            seconds=learned.fit_s,
             sessions=tuple(s.id for s in self.sessions),
             labels=self.stage != "pretrain" or self.share.plan.suite.pretraining_labels,
+            decoder=self.share.run.ref.name,
+            artifact_sha256=sha256(learned.artifact),
         )
         return [*(self.before.history if self.before else []), own]
 
@@ -188,8 +204,7 @@ def lessons(share: Share, sessions: Sequence[Session]) -> dict[str, Learning]:
         sessions: The tier's.
     """
     suite, stages = share.plan.suite, share.run.stages
-    elsewhere = [s for s in sessions if s.id in suite.pretraining]
-    pretrained = Pretraining(share, elsewhere) if elsewhere and "pretrain" in stages else None
+    pretrained = _pretraining(share, [s for s in sessions if s.id in suite.pretraining])
     old = [s for s in sessions if s.role != "new"]
     if suite.fit == "each":
         return {s.id: Fit(share, [s], before=pretrained) for s in old if s.role == "scored"}
@@ -202,15 +217,35 @@ def lessons(share: Share, sessions: Sequence[Session]) -> dict[str, Learning]:
     return {s.id: fit for s in old if s.role == "scored"} | new
 
 
+def _pretraining(share: Share, sessions: Sequence[Session]) -> Learning | None:
+    """The last stage of pretraining: of the decoders that this one begins with, the first of them first, then its own.
+
+    Its own recordings are those of the suite's pretraining sessions; None if there are none, or nothing to do.
+    """
+    last: Learning | None = None
+    for run in (*reversed(share.run.parents), share.run) if sessions else ():
+        if "pretrain" in run.stages:
+            last = Pretraining(replace(share, run=run), sessions, before=last)
+    return last
+
+
 def stages_of(last: Sequence[Learning]) -> list[list[Learning]]:
-    """All stages that lead to the given ones, each once: pretraining, fits, adaptations."""
-    found: dict[str, Learning] = {}
+    """All stages that lead to the given ones, each once, in rounds: one needs what an earlier round leaves.
+
+    In a round the longest work begins first: pretraining before fits.
+    """
+    found: dict[str, tuple[int, Learning]] = {}
     for one in last:
-        stage: Learning | None = one
-        while stage is not None:
-            found.setdefault(stage.key, stage)
-            stage = stage.before
-    return [[one for one in found.values() if one.stage == name] for name in STAGES]
+        chain = [one]
+        while chain[-1].before is not None:
+            chain.append(chain[-1].before)
+        for depth, stage in enumerate(reversed(chain)):
+            found.setdefault(stage.key, (depth, stage))
+    rounds: list[list[Learning]] = [[] for _ in range(1 + max((depth for depth, _ in found.values()), default=-1))]
+    for depth, stage in found.values():
+        rounds[depth].append(stage)
+    order = list(STAGES)
+    return [sorted(stages, key=lambda s: order.index(s.stage)) for stages in rounds]
 
 
 def last_bins(recording: Recording, n_bins: int) -> Recording:

@@ -271,9 +271,13 @@ def _init(folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
+def module_of_file(path: Path) -> str:
+    """The module that a decoder's file is imported as: a file called signal.py must not be everybody's `signal`."""
+    return f"decoder_file_{path.stem}"
+
+
 def _import_file(path: Path) -> Any:
-    # A name of its own, so that a file called signal.py does not become everybody's `signal`.
-    name = f"decoder_file_{path.stem}"
+    name = module_of_file(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")

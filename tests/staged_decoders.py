@@ -1,5 +1,6 @@
 """Decoders that write down what each stage of learning gave them, and one that answers late."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,3 +122,60 @@ class ByHeart(Late):
     def step(self, bin):
         self.k += 1
         return self.labels_[max(0, self.k - 1)].copy()
+
+
+@dataclass
+class Grandparent(Diary):
+    """Its pretraining is begun with by two others."""
+
+    def pretrain(self, recordings):
+        self.first_ = np.array([len(recordings), self.seed])
+
+
+@dataclass
+class Middle(Diary):
+    """Pretrains on top of what the one before it left."""
+
+    def pretrained_by(self):
+        return Grandparent(seed=99)
+
+    def pretrain(self, recordings):
+        self.second_ = self.first_ + 100
+
+
+@dataclass
+class Grandchild(Diary):
+    """Has no pretraining of its own."""
+
+    deterministic = False
+
+    def pretrained_by(self):
+        return Middle()
+
+
+@dataclass
+class OtherGrandchild(Grandchild):
+    """Begins with the same."""
+
+
+@dataclass
+class Endless(Diary):
+    """Begins with itself."""
+
+    def pretrained_by(self):
+        return Endless()
+
+
+@dataclass
+class Noting(Diary):
+    """Its first attempt at pretraining dies half way; the next goes on from there."""
+
+    def pretrain(self, recordings):
+        noted = self.checkpoint.load()
+        start = int(noted["k"]) if noted else 0
+        self.began_at_ = np.array(start)
+        for k in range(start, 10):
+            if k == 5 and not noted:
+                os._exit(3)
+            self.checkpoint.save({"k": np.array(k + 1), "weights": np.full(1000, k)})
+            self.checkpoint.report(k + 1, 10, 1 / (k + 1))

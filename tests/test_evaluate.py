@@ -87,7 +87,7 @@ def test_finished_work_is_never_run_twice(plan, records, monkeypatch):
 
 def test_failed_work_is_run_again_on_request_only(plan, records, monkeypatch):
     failed = judge_cell.Fitted("out-of-memory", "fit: killed", b"", 0.0)
-    monkeypatch.setattr(judge_cell, "learn", lambda *_, after=None: failed)
+    monkeypatch.setattr(judge_cell, "learn", lambda *_, after=None, notes=None: failed)
     poor = replace(plan, decoders=[find("train-mean")], store=Store(plan.store.root.parent / "poor"))
     assert evaluate(poor, Quiet())[0].status == "out-of-memory"
     monkeypatch.undo()

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from harness import Delay, Inputs
+from harness.checkpoint import Progress
 from harness.data.cache import Cache
 from harness.data.download import locate
 from harness.data.suites import Suite
@@ -15,6 +16,7 @@ from harness.errors import UsageError
 from harness.evaluate import evaluate
 from harness.judge import artifact, cell
 from harness.judge.budget import Measured, shipped_tracks, why_not
+from harness.judge.notes import progress_in
 from harness.learning import last_bins
 from harness.plan import Plan
 from harness.registry import find
@@ -102,6 +104,39 @@ def test_a_failed_stage_fails_the_run_with_its_name(files, tmp_path):
     record, _ = run(tiny(pretraining=["tiny-0"]), files, tmp_path, "FailsToPretrain")
     assert record.status == "failed"
     assert "pretrain: " in record.error and "no such luck" in record.error
+
+
+def test_pretraining_goes_down_the_line_of_those_that_it_begins_with(files, tmp_path):
+    record, learned = run(tiny(pretraining=["tiny-0", "tiny-1"]), files, tmp_path, "Grandchild", seeds=[7])
+    names = ["Grandparent", "Middle", "Grandchild", "Grandchild"]
+    assert [s.decoder.rpartition(":")[2] for s in record.learning] == names
+    assert [s.stage for s in record.learning] == ["pretrain", "pretrain", "fit", "fit"]
+    assert learned["tiny-0/second_"].tolist() == [4 + 100, 7 + 100], "with the seed of the one that asks"
+    assert all(len(s.artifact_sha256) == 64 for s in record.learning)
+
+
+def test_a_pretraining_that_two_decoders_begin_with_is_done_once(files, tmp_path):
+    suite = tiny(pretraining=["tiny-0", "tiny-1"])
+    first, _ = run(suite, files, tmp_path, "Grandchild", seeds=[7])
+    other, _ = run(suite, files, tmp_path, "OtherGrandchild", seeds=[7])
+    another_seed, _ = run(suite, files, tmp_path, "OtherGrandchild", seeds=[8])
+    assert other.learning[:2] == first.learning[:2]
+    assert another_seed.learning[0].key != first.learning[0].key
+
+
+def test_a_decoder_that_begins_with_itself_is_a_failure_with_a_reason(files, tmp_path):
+    record, _ = run(tiny(), files, tmp_path, "Endless")
+    assert record.status == "invalid-output" and "pretrained_by" in record.error
+
+
+def test_training_that_died_goes_on_from_its_notes_when_it_is_run_again(files, tmp_path):
+    suite = tiny(pretraining=["tiny-0"])
+    died, _ = run(suite, files, tmp_path, "Noting")
+    (notes,) = (tmp_path / "unfinished").iterdir()
+    assert died.status == "failed" and progress_in(notes) == Progress(5, 10, 1 / 5)
+    record, learned = run(suite, files, tmp_path, "Noting", rerun="failed")
+    assert record.status == "ok" and int(learned["tiny-0/began_at_"]) == 5
+    assert not list((tmp_path / "unfinished").iterdir()), "what is done needs no notes"
 
 
 def test_a_full_audit_takes_all_stages_again(files, tmp_path):

@@ -55,5 +55,8 @@ class Quiet:
     def total(self, n_jobs):
         pass
 
+    def under_way(self, what, progress):
+        pass
+
     def done(self, what):
         pass

@@ -118,15 +118,15 @@ def _variants(suite: "Suite", tier: str, tasks: list[str]) -> "list[Suite]":
 def _records(plan: "Plan", variants: "list[Suite]") -> "list[Record]":
     """Evaluate each variant of a plan's suite."""
     from harness.cli.show import Progress
-    from harness.evaluate import evaluate, refuse_unserved
+    from harness.evaluate import evaluate, refuse_unserved, shared_out
 
     records = []
     for variant in variants:
         refuse_unserved(replace(plan, suite=variant))
     try:
-        for variant in variants:
-            with Progress(variant.label) as progress:
-                records += evaluate(replace(plan, suite=variant), progress)
+        for one in shared_out(plan, variants):
+            with Progress(one.suite.label) as progress:
+                records += evaluate(one, progress)
     except KeyboardInterrupt:
         typer.echo("harness: stopped; what is finished is kept, the same command goes on from there", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -1,6 +1,7 @@
 """What the command line prints beside scores: rows, JSON, progress."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -19,6 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from harness.checkpoint import Progress as Noted
 from harness.errors import UsageError
 
 
@@ -51,6 +54,7 @@ class Progress:
             disable=not sys.stderr.isatty(),
         )
         self._task = self._bar.add_task(title, total=None, what="")
+        self._parts: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -66,6 +70,15 @@ class Progress:
 
     def done(self, what: str) -> None:
         self._bar.update(self._task, advance=1, what=what)
+        if what in self._parts:
+            self._bar.remove_task(self._parts.pop(what))
+
+    def under_way(self, what: str, progress: Noted) -> None:
+        """A bar of its own for something long, with its loss."""
+        loss = "" if math.isnan(progress.loss) else f"loss {progress.loss:.4g}"
+        if what not in self._parts:
+            self._parts[what] = self._bar.add_task(what, total=progress.total, what="")
+        self._bar.update(self._parts[what], total=progress.total, completed=progress.done, what=f"{loss}  {what}")
 
 
 def show_rows(rows: Sequence[Mapping[str, str]], *, as_json: bool, nothing: str) -> None:

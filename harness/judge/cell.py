@@ -15,6 +15,7 @@ from harness.judge.chance import chance
 from harness.judge.finding import Finding, worst
 from harness.judge.hardware import pinned
 from harness.judge.host import Worker
+from harness.judge.notes import Notes
 from harness.judge.paced import Paced, paced
 from harness.judge.passes import Passes, Whole, in_phase, repeated, whole
 from harness.judge.profiles import Profile
@@ -97,13 +98,14 @@ class Tested:
     packed_bytes: int | None = None
 
 
-def learn(candidate: Candidate, lesson: Lesson, *, after: Fitted | None = None) -> Fitted:
+def learn(candidate: Candidate, lesson: Lesson, *, after: Fitted | None = None, notes: Notes | None = None) -> Fitted:
     """Go through a stage of learning in a worker of its own; a decoder's failure is a status.
 
     Args:
         candidate: The decoder.
         lesson: What it is given.
         after: What an earlier stage left, which is restored first.
+        notes: Where it may note how far it is.
     """
     if after and after.status != "ok":
         return replace(after, fit_s=0.0)
@@ -113,7 +115,7 @@ def learn(candidate: Candidate, lesson: Lesson, *, after: Fitted | None = None) 
             if after:
                 worker.restore(after.artifact, after.sessions)
             started = time.perf_counter()
-            content = worker.learn(lesson.stage, **lesson.parts)
+            content = worker.learn(lesson.stage, lesson.parts, notes)
     except WorkerFault as fault:
         return Fitted(fault.status, f"{lesson.stage}: {fault}", b"", time.perf_counter() - started)
     earlier = after.sessions if after and lesson.stage == "adapt" else ()

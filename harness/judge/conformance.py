@@ -103,7 +103,7 @@ def iter_checks(ref: DecoderRef, settings: Mapping[str, Any]) -> Iterator[CheckR
     for check in CHECKS:
         if closed_gate:
             result = CheckResult(check.name, check.rule, "skipped", f"needs {closed_gate}")
-        elif not applies(check, case.kind):
+        elif not applies(check, case.kind, pretrains=case.has_pretraining):
             result = CheckResult(check.name, check.rule, "skipped", NOT_APPLICABLE[check.needs])
         else:
             result = _result(check, case)
@@ -112,13 +112,13 @@ def iter_checks(ref: DecoderRef, settings: Mapping[str, Any]) -> Iterator[CheckR
         yield result
 
 
-def applies(check: Check, kind: type[Decoder]) -> bool:
+def applies(check: Check, kind: type[Decoder], *, pretrains: bool = False) -> bool:
     """Whether a check has something to say about this kind of decoder."""
     return {
         "any": True,
         "causal": kind.causal,
         "deterministic": kind.deterministic,
-        "pretrains": kind.pretrain is not Decoder.pretrain,
+        "pretrains": pretrains,
         "adapts": kind.adapt is not Decoder.adapt and kind.causal,
     }[check.needs]
 

@@ -18,6 +18,7 @@ from harness.judge.conformance_data import Data, make_data
 from harness.judge.conformance_refit import outputs_of_second_fit
 from harness.judge.conformance_restore import Request, outputs_of_fresh_process
 from harness.judge.memory import size_bytes
+from harness.judge.worker import parents_of
 from harness.registry import DecoderRef, construct
 from harness.types import Bin, Inputs, SessionInfo
 
@@ -114,18 +115,33 @@ class Case:
         except Exception as error:
             return Fitted(decoder, None, describe(error), fit_s, with_gaps)
 
+    @cached_property
+    def has_pretraining(self) -> bool:
+        """Whether there is a stage of pretraining, its own or of a decoder that it begins with; or nobody can tell."""
+        if self.kind.pretrain is not Decoder.pretrain:
+            return True
+        try:
+            return any(type(parent).pretrain is not Decoder.pretrain for parent in parents_of(self.build()))
+        except Exception:
+            return True
+
     def pretrained(self, data: Data, **changes: Any) -> dict[str, np.ndarray]:
-        """What a fresh decoder's `pretrain` leaves; empty if it has no such stage."""
-        if self.kind.pretrain is Decoder.pretrain:
-            return {}
+        """What pretraining leaves, its parents' and its own, each in a fresh decoder; empty without such a stage."""
         decoder = self.build(**changes)
-        decoder.pretrain([data.pretraining])
-        return artifact.unpack(artifact.pack(decoder.state()))
+        learned: dict[str, np.ndarray] = {}
+        for one in reversed([decoder, *parents_of(decoder)]):
+            if type(one).pretrain is Decoder.pretrain:
+                continue
+            if learned:
+                one.restore(learned, [data.pretraining.session])
+            one.pretrain([data.pretraining])
+            learned = artifact.unpack(artifact.pack(one.state()))
+        return learned
 
     def from_pretraining(self, learned: Mapping[str, np.ndarray], **changes: Any) -> Decoder:
         """A fresh decoder that begins with what `pretrained` gave, as in the process that fits."""
         decoder = self.build(**changes)
-        if self.kind.pretrain is not Decoder.pretrain:
+        if self.has_pretraining:
             decoder.restore(learned, [self.data.pretraining.session])
         return decoder
 

@@ -18,6 +18,7 @@ import numpy as np
 from harness.errors import UsageError
 from harness.judge import artifact, sandbox, wire
 from harness.judge.memory_file import memory_file
+from harness.judge.notes import Notes
 from harness.judge.output import GRACE_S, Output
 from harness.judge.profiles import Profile
 from harness.judge.replies import (
@@ -101,12 +102,13 @@ class Worker:
     ) -> None:
         self.end()
 
-    def learn(self, stage: str, **parts: Sequence[Recording]) -> bytes:
+    def learn(self, stage: str, parts: Mapping[str, Sequence[Recording]], notes: Notes | None = None) -> bytes:
         """Go through a stage of learning; return the artefact.
 
         Args:
             stage: `pretrain`, `fit` or `adapt`.
             parts: What `harness.judge.worker.STAGES` names for it.
+            notes: Where it may note how far it is.
         """
         arrays: dict[str, np.ndarray] = {}
         sessions = {}
@@ -115,7 +117,7 @@ class Worker:
             arrays |= more
         content = artifact.pack(arrays, sessions)
         with memory_file("recordings", content) as data, memory_file("artefact") as kept:
-            descriptors = [data.fileno(), kept.fileno()]
+            descriptors = [data.fileno(), kept.fileno(), *(notes.descriptors if notes else ())]
             self.ask(wire.LEARN, {"stage": stage}, descriptors, limit_s=self.limits.fit_seconds)
             return collected(kept.fileno(), self.limits.max_artifact_mib)
 

@@ -27,7 +27,12 @@ class WorkerFault(DecoderError):
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a decoder says of itself, asked in a worker; `stages`: the stages of learning that it has."""
+    """What a decoder says of itself, asked in a worker.
+
+    stages: The stages of learning that it has.
+    where: `module:Class` of its class.
+    parents: Those whose pretraining comes before its own, the nearest first.
+    """
 
     inputs: tuple[str, ...]
     causal: bool
@@ -35,6 +40,8 @@ class Description:
     parameters: Mapping[str, Any]
     stages: tuple[str, ...] = ("fit",)
     delay: Delay = dataclasses.field(default_factory=Delay)
+    where: str = ""
+    parents: "tuple[Description, ...]" = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,21 +85,37 @@ def refuse_non_finite(outputs: np.ndarray) -> np.ndarray:
 
 
 def described(told: Any) -> Description:
-    """What a decoder said of itself, if it is what the contract asks for."""
+    """What a decoder said of itself and of those before it, if it is what the contract asks for."""
     try:
-        parameters, stages, delay = dict(told["parameters"]), tuple(told["stages"]), Delay(**told["delay"])
-        found = Description(tuple(told["inputs"]), told["causal"], told["deterministic"], parameters, stages, delay)
+        found = description_from(told)
         json.dumps(told, allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, RecursionError):
         raise WorkerFault("failed", "its fields must be finite JSON values: numbers, texts, lists or null") from None
-    if isinstance(told["inputs"], str) or not all(isinstance(name, str) for name in found.inputs):
+    for one in (found, *found.parents):
+        _refuse_nonsense(one)
+    return found
+
+
+def description_from(told: Mapping[str, Any]) -> Description:
+    """A description from its JSON."""
+    if isinstance(told["inputs"], str):
         raise WorkerFault("failed", f"inputs must be a tuple of stream names, not {told['inputs']!r}")
+    lists = {name: tuple(told[name]) for name in ("inputs", "stages")}
+    parents = tuple(description_from(parent) for parent in told.get("parents", ()))
+    more = {"parameters": dict(told["parameters"]), "delay": Delay(**told["delay"]), "parents": parents}
+    return Description(**{**told, **lists, **more})
+
+
+def _refuse_nonsense(found: Description) -> None:
+    if not all(isinstance(name, str) for name in found.inputs):
+        raise WorkerFault("failed", f"inputs must be a tuple of stream names, not {found.inputs!r}")
     if not (isinstance(found.causal, bool) and isinstance(found.deterministic, bool)):
         raise WorkerFault("failed", "causal and deterministic must be True or False")
+    if not all(part.isidentifier() for part in str(found.where).replace(":", ".", 1).split(".")):
+        raise WorkerFault("failed", f"{found.where!r:.80} is no class at the top level of a module; write it there")
     waits = (found.delay.look_ahead_bins, found.delay.interpolation_bins)
     if not all(type(n) is int and 0 <= n <= LONGEST_DELAY_BINS for n in waits):
         raise WorkerFault("failed", f"delay() must give whole numbers of bins, 0 to {LONGEST_DELAY_BINS}, not {waits}")
-    return found
 
 
 def collected(descriptor: int, max_mib: float) -> bytes:

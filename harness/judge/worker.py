@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.checkpoint import Checkpoint
 from harness.decoder import Decoder
 from harness.errors import HarnessError
 from harness.judge import artifact, seccomp, wire
@@ -34,6 +35,8 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "adapt": ("recording",),
 }
 """Stages of learning, in order, and the recordings that each is given."""
+MOST_DESCRIPTORS = 5
+MOST_PARENTS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +89,7 @@ class _Desk:
         handlers = {wire.CONSTRUCT: self.construct, wire.LEARN: self.learn, wire.RESTORE: self.restore}
         handlers |= {wire.PREDICT: self.predict, wire.COUNT: self.count, wire.RESET: self.reset, wire.END: self.rest}
         while True:
-            received, descriptors, _, _ = socket.recv_fds(self.channel, wire.MAX_REQUEST, 2)
+            received, descriptors, _, _ = socket.recv_fds(self.channel, wire.MAX_REQUEST, MOST_DESCRIPTORS)
             if not received:
                 return
             handlers[wire.letter_of(received)](json.loads(wire.body_of(received)), descriptors)
@@ -100,15 +103,16 @@ class _Desk:
         self.ref, self.settings = DecoderRef(**request["ref"]), request["settings"]
         decoder = construct(self.ref, self.settings)
         self.decoder = decoder
-        kind = type(decoder)
-        described = {"inputs": kind.inputs, "causal": kind.causal, "deterministic": kind.deterministic}
-        stages = [stage for stage in STAGES if getattr(kind, stage) is not getattr(Decoder, stage)]
-        about = {"stages": stages, "delay": dataclasses.asdict(decoder.delay()), "parameters": decoder.parameters()}
-        self.answer(described | about)
+        self.answer(_about(decoder) | {"parents": [_about(parent) for parent in parents_of(decoder)]})
 
     def learn(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
-        """Go through one stage with the recordings behind the first descriptor; write the artefact to the second."""
+        """Go through one stage with the recordings behind the first descriptor; write the artefact to the second.
+
+        Further descriptors are those of a checkpoint: its slots and its progress.
+        """
         decoder, stage = self._constructed(), request["stage"]
+        if noted := descriptors[2:]:
+            decoder.checkpoint = Checkpoint(noted[:-1], noted[-1])  # type: ignore[misc]
         content = _read(descriptors[0])
         arrays, sessions = artifact.unpack(content), artifact.meta(content)
         parts = [wire.recordings_from_arrays(arrays, sessions[name], name) for name in STAGES[stage]]
@@ -198,6 +202,37 @@ class _Desk:
         if self.decoder is None:
             raise WrongAnswer("the judge asked for a decoder before it named one")
         return self.decoder
+
+
+def parents_of(decoder: Decoder) -> list[Decoder]:
+    """The decoders whose pretraining comes before this one's, the nearest first."""
+    found: list[Decoder] = []
+    parent = decoder.pretrained_by()
+    while parent is not None:
+        if not isinstance(parent, Decoder) or len(found) == MOST_PARENTS:
+            raise WrongAnswer(f"pretrained_by() leads to {parent!r:.80}; at most {MOST_PARENTS} decoders are allowed")
+        found.append(parent)
+        parent = parent.pretrained_by()
+    return found
+
+
+def stages_of(kind: type[Decoder]) -> list[str]:
+    """The stages of learning that a class has written."""
+    return [stage for stage in STAGES if getattr(kind, stage) is not getattr(Decoder, stage)]
+
+
+def _about(decoder: Decoder) -> dict[str, Any]:
+    """What a decoder says of itself."""
+    kind = type(decoder)
+    return {
+        "where": f"{kind.__module__}:{kind.__qualname__}",
+        "inputs": kind.inputs,
+        "causal": kind.causal,
+        "deterministic": kind.deterministic,
+        "stages": stages_of(kind),
+        "delay": dataclasses.asdict(decoder.delay()),
+        "parameters": decoder.parameters(),
+    }
 
 
 def _bits(decoder: Decoder, session: SessionInfo) -> Mapping[str, int]:

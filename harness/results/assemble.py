@@ -30,7 +30,11 @@ STREAMED = "future_has_no_effect"
 
 @dataclass(frozen=True)
 class Run:
-    """One decoder with one seed: what a record is about. `fault`: why it cannot even be constructed."""
+    """One decoder with one seed: what a record is about.
+
+    parents: Those whose pretraining comes before its own, the nearest first.
+    fault: Why it cannot even be constructed.
+    """
 
     ref: DecoderRef
     parameters: Mapping[str, Any]
@@ -40,6 +44,7 @@ class Run:
     seed: int
     stages: tuple[str, ...] = ("fit",)
     delay: Delay = field(default_factory=Delay)
+    parents: "tuple[Run, ...]" = ()
     fault: WorkerFault | None = None
 
     def identity(self) -> dict[str, Any]:

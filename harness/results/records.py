@@ -93,6 +93,8 @@ class LearningStage(Part):
     seconds: Its wall time, without the start of its process.
     sessions: Whose train and validation parts (of an adaptation: the last minutes of the train part) it was given.
     labels: Whether it was given their labels.
+    decoder: Whose stage it is: a pretraining may be another decoder's, such as a teacher's.
+    artifact_sha256: Of the arrays that it left.
     """
 
     stage: Literal["pretrain", "fit", "adapt"]
@@ -100,6 +102,8 @@ class LearningStage(Part):
     seconds: float
     sessions: tuple[str, ...]
     labels: bool
+    decoder: str = ""
+    artifact_sha256: str = ""
 
 
 class Cost(Part):

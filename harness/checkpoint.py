@@ -1,0 +1,98 @@
+"""What long training leaves behind while it runs: how far it is, and from where it can go on after it was stopped."""
+
+import hashlib
+import io
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_HEAD = struct.Struct("<Q32s")
+_PROGRESS = struct.Struct("<qqd")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage of learning is; `loss` is the trainer's own, NaN where it has none."""
+
+    done: int
+    total: int
+    loss: float
+
+
+class Checkpoint:
+    """A decoder's place to note how far its training is.
+
+    Without files, as outside of an evaluation, nothing is kept and everything works all the same. Two files are written
+    in turn, each with a count and a digest, so that a process that is killed while it writes loses one note, not all.
+
+    Args:
+        slots: Descriptors of two files; none: nothing is kept.
+        progress: Descriptor of the file that says how far training is.
+    """
+
+    def __init__(self, slots: Sequence[int] = (), progress: int | None = None) -> None:
+        self._slots, self._progress = tuple(slots), progress
+        self._n_saved = 0
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """The arrays of an earlier, interrupted attempt at this very stage; None if there was none."""
+        kept = [found for slot in self._slots if (found := _read(slot))]
+        if not kept:
+            return None
+        self._n_saved, content = max(kept)
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays from which this stage can go on: weights, the optimiser's, random generators', counters."""
+        if not self._slots:
+            return
+        buffer = io.BytesIO()
+        np.savez(buffer, **{name: np.asarray(values) for name, values in arrays.items()})  # type: ignore[arg-type]
+        self._n_saved += 1
+        _write(self._slots[self._n_saved % len(self._slots)], self._n_saved, buffer.getvalue())
+
+    def report(self, done: int, total: int, loss: float = float("nan")) -> None:
+        """Say how far training is, in any unit; shown with the time left."""
+        if self._progress is not None:
+            os.pwrite(self._progress, _PROGRESS.pack(int(done), int(total), float(loss)), 0)
+
+
+def read_progress(descriptor: int) -> Progress | None:
+    """What `report` said last; None if it has said nothing, or what no trainer says."""
+    content = os.pread(descriptor, _PROGRESS.size, 0)
+    if len(content) < _PROGRESS.size:
+        return None
+    found = Progress(*_PROGRESS.unpack(content))
+    return found if 0 <= found.done <= found.total else None
+
+
+def _write(slot: int, count: int, content: bytes) -> None:
+    """The head goes last and is short, so that a file half written has a digest of something else."""
+    os.ftruncate(slot, 0)
+    view, offset = memoryview(content), _HEAD.size
+    while view:
+        written = os.pwrite(slot, view, offset)
+        view, offset = view[written:], offset + written
+    os.fsync(slot)
+    os.pwrite(slot, _HEAD.pack(count, hashlib.sha256(content).digest()), 0)
+    os.fsync(slot)
+
+
+def _read(slot: int) -> tuple[int, bytes] | None:
+    """(count, content) of a whole file; None for an empty one, or one that was being written."""
+    size = os.fstat(slot).st_size
+    if size <= _HEAD.size:
+        return None
+    content = bytearray()
+    while len(content) < size:
+        piece = os.pread(slot, size - len(content), len(content))
+        if not piece:
+            return None
+        content += piece
+    count, digest = _HEAD.unpack_from(content)
+    body = bytes(content[_HEAD.size :])
+    return (count, body) if hashlib.sha256(body).digest() == digest else None
