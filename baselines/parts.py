@@ -25,5 +25,6 @@ def part(weights: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray
 
 
 def _stretch(recording: Recording, bins: slice) -> Recording:
-    inputs = recording.inputs[bins]
-    return replace(recording, inputs=inputs, targets=recording.targets[bins], scored=recording.scored[bins])
+    privileged = {name: values[bins] for name, values in recording.privileged.items()}
+    targets, scored = recording.targets[bins], recording.scored[bins]
+    return replace(recording, inputs=recording.inputs[bins], targets=targets, scored=scored, privileged=privileged)

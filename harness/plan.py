@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,15 +51,16 @@ class Recordings:
     KEPT = 4
 
     def __init__(self, plan: Plan) -> None:
-        self._plan, self._kept, self._lock = plan, OrderedDict[str, Parts](), threading.Lock()
+        self._plan, self._lock = plan, threading.Lock()
+        self._kept = OrderedDict[tuple[str, ...], Parts]()
 
     def __call__(self, session: Session, streams: Sequence[str]) -> Parts:
+        key = (session.id, *streams)
         with self._lock:
-            if session.id not in self._kept:
-                self._kept[session.id] = prepare(self._plan.suite, session, self._plan.files[session.id])
-            self._kept.move_to_end(session.id)
+            if key not in self._kept:
+                path = self._plan.files[session.id]
+                self._kept[key] = prepare(self._plan.suite, session, path, streams=streams)
+            self._kept.move_to_end(key)
             while len(self._kept) > self.KEPT:
                 self._kept.popitem(last=False)
-            parts = self._kept[session.id]
-        train, validation, test = (p.with_streams(streams) for p in (parts.train, parts.validation, parts.test))
-        return replace(parts, train=train, validation=validation, test=test)
+            return self._kept[key]

@@ -7,7 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from harness.data.protocol import Layout, TrialSplit, Window
+from harness.data.protocol import Layout
+from harness.data.split_rules import TrialSplit, Window
 from harness.data.suites import File, Session, Suite, load_suite
 
 TEXT = h5py.string_dtype("utf-8")

@@ -216,15 +216,9 @@ def test_a_bin_must_be_a_whole_number_of_ticks():
         aligned(Contents(ramp(1), trains([])), bin_s=0.02001)
 
 
-def test_other_streams_are_refused_by_name():
-    wanted = Task(inputs=("lfp",), target="velocity", bin_s=0.02)
-    with pytest.raises(UsageError, match="'spikes' alone, not lfp"):
-        align(Contents(ramp(1), trains([])), session(), task=wanted, layout=layout())
-
-
 def test_a_session_without_a_whole_bin_is_refused():
     observed = np.array([[5.0, 6.0]])
-    with pytest.raises(BadData, match="session 's': spikes and behaviour share not one whole bin"):
+    with pytest.raises(BadData, match="session 's': what is decoded and behaviour share not one whole bin"):
         aligned(Contents(ramp(1), trains([5.5], intervals_s=observed)))
 
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from harness.data.nwb import read_contents
+from harness.data.nwb import Wanted, read_contents
 from harness.data.protocol import Layout, SpikesAt, TargetAt
 from harness.errors import BadData, HarnessError, MissingData, UsageError
 from tests import nwb_files as files
@@ -42,7 +42,7 @@ def replace(file, name, values):
 
 
 def read(path, layout=SPIKE_LAYOUT, **options):
-    return read_contents(path, layout, "position", **options)
+    return read_contents(path, layout, "position", Wanted(**options))
 
 
 def test_spikes_come_back_per_unit_and_silent_units_keep_their_name(tmp_path):
@@ -105,7 +105,7 @@ def test_trials_are_decoded_and_ragged_columns_give_one_array_per_trial(tmp_path
 def test_only_the_wanted_trial_columns_are_read(tmp_path):
     path = write(tmp_path / "a.nwb")
     assert set(read(path, trial_columns=["result"]).trials) == {"result"}
-    assert read(path, trial_columns=()).trials == {}
+    assert read(path, Wanted(trial_columns=())).trials == {}
 
 
 def test_what_pynwb_writes_is_read(tmp_path):
@@ -141,7 +141,7 @@ def test_what_pynwb_writes_is_read(tmp_path):
 )
 def test_every_public_layout_gives_back_spikes_behaviour_and_times(tmp_path, make, layout_name, target):
     truth = make(tmp_path / "a.nwb")
-    found = read_contents(truth.path, files.falcon_layout(layout_name), target, trial_columns=())
+    found = read_contents(truth.path, files.falcon_layout(layout_name), target, Wanted(trial_columns=()))
     np.testing.assert_array_equal(found.spikes.times_s, np.concatenate(truth.spikes))
     np.testing.assert_array_equal(found.target.values, truth.values)
     np.testing.assert_allclose(found.target.times_s, truth.times_s, rtol=0, atol=1e-9)
@@ -153,7 +153,7 @@ def test_waveforms_are_never_read(tmp_path):
         del file["units/waveforms"]
         file["units/waveforms"] = h5py.SoftLink("/nowhere")
     layout = files.falcon_layout("perich")
-    assert len(read_contents(truth.path, layout, "velocity", trial_columns=()).spikes.names) == 5
+    assert len(read_contents(truth.path, layout, "velocity", Wanted(trial_columns=())).spikes.names) == 5
 
 
 def test_a_missing_object_names_the_file_the_path_and_what_is_there(tmp_path):

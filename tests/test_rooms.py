@@ -13,7 +13,7 @@ import harness
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("harness", "baselines", "leaderboard_app", "tools")
 FLOORS = (
-    ("errors", "types"),
+    ("errors", "types", "checkpoint"),
     ("decoder",),
     ("registry", "torch_decoder"),
     ("data", "score"),

@@ -1,24 +1,29 @@
-"""One clock for everything: spikes counted in bins, behaviour taken at each bin's right edge.
+"""One clock for everything: spikes counted in bins, signals and behaviour taken at each bin's right edge.
 
 Time becomes integer ticks once; from there on it is integer arithmetic. Nothing here looks at a sample later than a
-bin's right edge to make that bin's input, and no filter, resampling or normalisation is applied at all.
+bin's right edge to make that bin's input, and nothing is filtered but signals, by the task's own rules, in one pass.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.data.bins import GAP_PERIODS, Bins, bins_of
+from harness.data.bins import GAP_PERIODS, Bins, bins_of, stretches
 from harness.data.bins import to_ticks as to_ticks
 from harness.data.contents import Contents, Series, SpikeTrains
-from harness.data.protocol import Layout, TargetAt, Task
+from harness.data.protocol import SPIKES, Layout, TargetAt, Task
 from harness.data.sample_grid import count_before, every_bin, gradient
+from harness.data.signals import causal_stream, stream_info
 from harness.data.suites import Session
 from harness.errors import BadData, UsageError
 from harness.types import Inputs, Recording, SessionInfo, StreamInfo
 
 SNAP_PERIODS = 1e-6
 """An instant this near to a sample is that sample: seconds in float64 are not exact."""
+
+CLOCK_HZ = 30_000
+"""Ticks per second where no spikes set the clock."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +47,18 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
     """Cut a session into bins.
 
     Bin k covers ticks [left, right) and is known at `right`: a spike on an edge belongs to the later bin. Its target
-    is the behaviour at `right` plus the task's lag. Bins exist only inside the stretches in which units were observed
-    and behaviour was recorded; the first bin of each stretch is a start. On the grid `samples` there is a bin per
-    sample of behaviour, the first one the only start, with spikes as in `sample_grid.count_before`.
+    is the behaviour at `right` plus the task's lag. Bins exist only inside the stretches in which units were observed,
+    signals sampled and behaviour recorded; the first bin of each stretch is a start. On the grid `samples` there is a
+    bin per sample of behaviour, the first one the only start, with spikes as in `sample_grid.count_before`.
 
     Raises:
         BadData: If there is no bin, no unit or far too many bins, counted bins do not fit the task's bins, or a
             behaviour is too large for float32.
-        UsageError: If the task wants a stream that is not spikes, the layout has none, or the task's bin is no whole
-            number of ticks.
+        UsageError: If the layout does not say where a stream is, the task's bin is no whole number of ticks, or a
+            stream's filter does not fit its signal.
     """
-    if task.inputs != ("spikes",) or task.privileged:
-        given = ", ".join((*task.inputs, *task.privileged))
-        raise UsageError(f"session {session.id!r}: this version aligns the stream 'spikes' alone, not {given}")
-    spikes = contents.spikes if contents.counts is None else contents.counts
-    if layout.spikes is None or spikes is None:
-        raise UsageError(
-            f"session {session.id!r}: layout {session.layout!r} does not say where the spikes are; add `spikes` to it, "
-            f"with `units` or `counts`"
-        )
-    clock_hz = layout.spikes.clock_hz
+    spikes = _spikes(contents, session, layout) if SPIKES in task.streams else None
+    clock_hz = layout.spikes.clock_hz if layout.spikes else CLOCK_HZ
     bin_ticks = _whole_ticks(task.bin_s, clock_hz)
     at = layout.targets[task.target]
     _check_task(session, task, at, counted=isinstance(spikes, Series))
@@ -72,17 +69,53 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
             series, bins, cuts = _bins_and_cuts(contents, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
         targets = _labels(series, bins, task=task, derive=at.derive, clock_hz=clock_hz)
         values = _as_float32(targets, at)
-    except BadData as error:
-        raise BadData(f"session {session.id!r}: {error}") from None
+        streams = _streams(contents, bins, task=task, clock_hz=clock_hz)
+    except (BadData, UsageError) as error:
+        raise type(error)(f"session {session.id!r}: {error}") from None
     if task.binary:
         np.minimum(bins.counts, np.float32(1), out=bins.counts)
     recording = Recording(
-        session=_info(session, task, at, channels=_channels(spikes)),
-        inputs=Inputs({"spikes": bins.counts}, bins.starts, task.bin_s),
+        session=_info(session, task, at, infos=_stream_infos(contents, spikes, task)),
+        inputs=Inputs({name: streams[name] for name in task.inputs}, bins.starts, task.bin_s),
         targets=values,
         scored=np.isfinite(targets).all(axis=1),
+        privileged={name: streams[name] for name in task.privileged},
     )
     return Aligned(recording, bins.ticks, clock_hz, bin_ticks, cuts)
+
+
+def _spikes(contents: Contents, session: Session, layout: Layout) -> Series | SpikeTrains:
+    spikes = contents.spikes if contents.counts is None else contents.counts
+    if layout.spikes is None or spikes is None:
+        raise UsageError(
+            f"session {session.id!r}: layout {session.layout!r} does not say where the spikes are; add `spikes` to it, "
+            f"with `units` or `counts`"
+        )
+    return spikes
+
+
+def _streams(contents: Contents, bins: Bins, *, task: Task, clock_hz: int) -> dict[str, np.ndarray]:
+    """Every stream of the task, cut into bins."""
+    made = {SPIKES: bins.counts}
+    for name in task.streams:
+        if name != SPIKES:
+            rule = task.signals[name]
+            signal = contents.signals[rule.signal]
+            made[name] = causal_stream(signal, rule, bins.ticks / clock_hz, bin_s=task.bin_s)
+    return made
+
+
+def _stream_infos(contents: Contents, spikes: Series | SpikeTrains | None, task: Task) -> dict[str, StreamInfo]:
+    """What a decoder is told of the task's inputs."""
+    infos = {}
+    for name in task.inputs:
+        if name == SPIKES and spikes is not None:
+            channels = _channels(spikes)
+            infos[name] = StreamInfo(len(channels), channels=channels)
+        else:
+            rule = task.signals[name]
+            infos[name] = stream_info(contents.signals[rule.signal], rule, bin_s=task.bin_s)
+    return infos
 
 
 def target_at(series: Series, times_s: np.ndarray, *, derive: str, bin_s: float) -> np.ndarray:
@@ -159,9 +192,10 @@ def _bin_per_sample(contents: Contents, spikes: SpikeTrains, *, task: Task, bin_
     return series, Bins(ticks, k == 0, counts), cuts
 
 
-def _bins_and_cuts(contents: Contents, spikes: Series | SpikeTrains, *, bin_ticks: int, clock_hz: int) -> _Cut:
+def _bins_and_cuts(contents: Contents, spikes: Series | SpikeTrains | None, *, bin_ticks: int, clock_hz: int) -> _Cut:
     series = contents.target
-    bins = bins_of(series, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
+    covered = [stretches(signal.times_s, signal.period_s, clock_hz) for signal in contents.signals.values()]
+    bins = bins_of(series, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz, covered=covered)
     rows = _inside(contents.changes, len(series.times_s))
     return series, bins, None if rows is None else to_ticks(series.times_s[rows], clock_hz)
 
@@ -196,11 +230,11 @@ def _channels(spikes: Series | SpikeTrains) -> tuple[str, ...]:
     return spikes.names if isinstance(spikes, SpikeTrains) else tuple(map(str, range(spikes.values.shape[1])))
 
 
-def _info(session: Session, task: Task, at: TargetAt, *, channels: tuple[str, ...]) -> SessionInfo:
+def _info(session: Session, task: Task, at: TargetAt, *, infos: Mapping[str, StreamInfo]) -> SessionInfo:
     return SessionInfo(
         id=session.id,
         subject=session.subject,
-        streams={"spikes": StreamInfo(len(channels), channels=channels)},
+        streams=infos,
         bin_s=task.bin_s,
         outputs=at.outputs,
         kind=task.kind,

@@ -1,6 +1,7 @@
 """Bins on a clock of integer ticks: where they lie, and how many spikes each holds."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,43 +34,62 @@ def to_ticks(times_s: np.ndarray, clock_hz: int) -> np.ndarray:
     return ticks
 
 
-def bins_of(target: Series, spikes: Series | SpikeTrains, *, bin_ticks: int, clock_hz: int) -> Bins:
-    """The bins of a session: of one grid, where units were observed and behaviour was recorded.
+def bins_of(
+    target: Series,
+    spikes: Series | SpikeTrains | None,
+    *,
+    bin_ticks: int,
+    clock_hz: int,
+    covered: Sequence[np.ndarray] = (),
+) -> Bins:
+    """The bins of a session: of one grid, where units were observed, signals sampled and behaviour recorded.
+
+    Args:
+        target: The behaviour.
+        spikes: Counts or spike trains; None: bins without counts.
+        bin_ticks: Width of a bin.
+        clock_hz: Ticks per second.
+        covered: (n, 2) ticks of the stretches that every signal covers.
 
     Raises:
         BadData: If there is no bin, no unit or far too many bins, or counted bins do not fit.
     """
-    behaviour = _stretches(target, clock_hz)
+    behaviour = stretches(target.times_s, target.period_s, clock_hz, longest_gap_s=BREAK_S)
     if isinstance(spikes, Series):
         bins = _counted_bins(spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
-        bins = _only_inside(bins, behaviour, bin_ticks=bin_ticks)
+        covered = [behaviour, *covered]
     else:
         bins = _empty_bins(behaviour, bin_ticks=bin_ticks, clock_hz=clock_hz)
-        if spikes.intervals_s is not None:
-            bins = _only_inside(bins, to_ticks(spikes.intervals_s, clock_hz), bin_ticks=bin_ticks)
+        if spikes and spikes.intervals_s is not None:
+            covered = [to_ticks(spikes.intervals_s, clock_hz), *covered]
+    for pieces in covered:
+        bins = _only_inside(bins, pieces, bin_ticks=bin_ticks)
+    if isinstance(spikes, SpikeTrains):
         bins = replace(bins, counts=count_spikes(spikes, bins.ticks, bin_ticks=bin_ticks, clock_hz=clock_hz))
     if not len(bins.ticks):
-        raise BadData("spikes and behaviour share not one whole bin; take the file that the suite pins")
-    if not bins.counts.shape[1]:
+        raise BadData("what is decoded and behaviour share not one whole bin; take the file that the suite pins")
+    if spikes is not None and not bins.counts.shape[1]:
         raise BadData("there is not one unit in its spikes; take the file that the suite pins")
     return bins
 
 
-def _stretches(series: Series, clock_hz: int) -> np.ndarray:
-    """(n, 2) ticks: where behaviour was sampled without a break, each sample holding for one period."""
-    times_s = series.times_s
+def stretches(times_s: np.ndarray, period_s: float, clock_hz: int, *, longest_gap_s: float = 0.0) -> np.ndarray:
+    """(n, 2) ticks: where samples come without a break, each holding for one period.
+
+    A gap of more than `GAP_PERIODS` periods, and of more than `longest_gap_s`, is a break.
+    """
     if not len(times_s):
         raise BadData("the behaviour has no samples; take the file that the suite pins")
-    breaks = np.flatnonzero(np.diff(times_s) > max(BREAK_S, GAP_PERIODS * series.period_s))
+    breaks = np.flatnonzero(np.diff(times_s) > max(longest_gap_s, GAP_PERIODS * period_s))
     first = times_s[np.concatenate([[0], breaks + 1])]
     last = times_s[np.concatenate([breaks, [len(times_s) - 1]])]
-    return to_ticks(np.column_stack([first, last + series.period_s]), clock_hz)
+    return to_ticks(np.column_stack([first, last + period_s]), clock_hz)
 
 
-def _empty_bins(stretches: np.ndarray, *, bin_ticks: int, clock_hz: int) -> Bins:
+def _empty_bins(pieces: np.ndarray, *, bin_ticks: int, clock_hz: int) -> Bins:
     """Bins of one grid, which begins with the first stretch, as far as they lie in a stretch."""
-    origin = stretches[0, 0]
-    n = int(stretches[-1, 1] - origin) // bin_ticks
+    origin = pieces[0, 0]
+    n = int(pieces[-1, 1] - origin) // bin_ticks
     if n > MOST_BINS:
         raise BadData(
             f"{n * bin_ticks / clock_hz:g} s of behaviour make {n:g} bins, and no session has more than "
@@ -77,7 +97,7 @@ def _empty_bins(stretches: np.ndarray, *, bin_ticks: int, clock_hz: int) -> Bins
         )
     ticks = origin + bin_ticks * np.arange(1, n + 1)
     starts = np.arange(n) == 0
-    return _only_inside(Bins(ticks, starts, np.empty((n, 0), np.float32)), stretches, bin_ticks=bin_ticks)
+    return _only_inside(Bins(ticks, starts, np.empty((n, 0), np.float32)), pieces, bin_ticks=bin_ticks)
 
 
 def _counted_bins(counts: Series, *, bin_ticks: int, clock_hz: int) -> Bins:
@@ -106,12 +126,12 @@ def _counted_bins(counts: Series, *, bin_ticks: int, clock_hz: int) -> Bins:
     return Bins(ticks, np.isin(chosen[::per_bin], begins), values)
 
 
-def _only_inside(bins: Bins, stretches: np.ndarray, *, bin_ticks: int) -> Bins:
-    """The bins that lie wholly in one of the (n, 2) stretches; what follows a gap is a start."""
+def _only_inside(bins: Bins, pieces: np.ndarray, *, bin_ticks: int) -> Bins:
+    """The bins that lie wholly in one of the (n, 2) pieces; what follows a gap is a start."""
     lefts = bins.ticks - bin_ticks
-    which = np.searchsorted(stretches[:, 0], lefts, side="right") - 1
-    kept = (which >= 0) & (bins.ticks <= stretches[np.maximum(which, 0), 1])
-    # A start that is dropped hands its break on: the sum of starts so far tells the stretches of the file apart.
+    which = np.searchsorted(pieces[:, 0], lefts, side="right") - 1
+    kept = (which >= 0) & (bins.ticks <= pieces[np.maximum(which, 0), 1])
+    # A start that is dropped hands its break on: the sum of starts so far tells the pieces of the file apart.
     piece = np.cumsum(bins.starts)[kept]
     moved = (np.diff(which[kept], prepend=-1) != 0) | (np.diff(piece, prepend=-1) != 0)
     return Bins(bins.ticks[kept], moved, bins.counts[kept] if not kept.all() else bins.counts)

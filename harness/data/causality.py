@@ -7,7 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from harness.data.align import Aligned
-from harness.data.contents import Contents, Series, SpikeTrains
+from harness.data.contents import Contents, Series, Signal, SpikeTrains
+from harness.data.signals import SNAP_PERIODS
 
 Manner = Literal["noise", "reversed", "cut"]
 MANNERS: tuple[Manner, ...] = get_args(Manner)
@@ -113,7 +114,7 @@ def _trials(n: int, n_places: int, rng: np.random.Generator) -> Iterator[tuple[i
 def _known(aligned: Aligned, k: int) -> dict[str, np.ndarray]:
     """What is known at the right edge of bin k."""
     inputs = aligned.recording.inputs
-    known = {"time": aligned.ticks, "start": inputs.starts, **inputs.streams}
+    known = {"time": aligned.ticks, "start": inputs.starts, **inputs.streams, **aligned.recording.privileged}
     return {name: np.asarray(values[: k + 1]) for name, values in known.items()}
 
 
@@ -123,6 +124,9 @@ def _contents_after(contents: Contents, instant_s: float, manner: Manner, rng: n
         name: _series_after(series, instant_s, manner, rng)
         for name in ("target", "counts")
         if (series := getattr(contents, name)) is not None
+    }
+    changes["signals"] = {  # type: ignore[assignment]
+        name: _signal_after(signal, instant_s, manner, rng) for name, signal in contents.signals.items()
     }
     if contents.spikes is not None:
         changes["spikes"] = _spikes_after(contents.spikes, instant_s, manner, rng)  # type: ignore[assignment]
@@ -134,6 +138,12 @@ def _series_after(series: Series, instant_s: float, manner: Manner, rng: np.rand
     k = int(np.searchsorted(series.times_s, instant_s + series.period_s, side="right"))
     values = changed_after(series.values, k, manner, rng)
     return replace(series, values=values, times_s=series.times_s[: len(values)])
+
+
+def _signal_after(signal: Signal, instant_s: float, manner: Manner, rng: np.random.Generator) -> Signal:
+    k = int(np.searchsorted(signal.times_s, instant_s + SNAP_PERIODS * signal.period_s, side="right"))
+    values = changed_after(signal.values, k, manner, rng)
+    return replace(signal, values=values, times_s=signal.times_s[: len(values)])
 
 
 def _spikes_after(spikes: SpikeTrains, instant_s: float, manner: Manner, rng: np.random.Generator) -> SpikeTrains:

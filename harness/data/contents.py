@@ -39,6 +39,26 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """A continuous signal as it is stored: `values * scale + offset` is in `unit`.
+
+    values: (n_samples, n_channels) of any number type.
+    scale: (n_channels,) float64. offset: float.
+    times_s: (n_samples,) float64, going up.
+    period_s: Nominal time between two samples.
+    names: One per channel.
+    """
+
+    values: np.ndarray
+    scale: np.ndarray
+    offset: float
+    times_s: np.ndarray
+    period_s: float
+    unit: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Contents:
     """The parts of one file that a task needs.
 
@@ -52,6 +72,7 @@ class Contents:
     counts: Series | None = None
     trials: Mapping[str, np.ndarray] = field(default_factory=dict)
     changes: np.ndarray | None = None
+    signals: Mapping[str, Signal] = field(default_factory=dict)
 
 
 def goal_changes(goals: np.ndarray) -> np.ndarray:

@@ -27,10 +27,11 @@ def read_matlab(mat: NwbFile, layout: Layout, target: str) -> Contents:
     """
     at = layout.targets[target]
     spikes_at = layout.spikes
-    if layout.trials or at.members or at.mask or at.clock != "nwb" or (spikes_at and spikes_at.counts):
+    further = (layout.trials, layout.signals, at.members, at.mask, at.clock != "nwb", spikes_at and spikes_at.counts)
+    if any(further):
         raise UsageError(
             "a layout of MATLAB files can give `spikes.units`, `goals` and targets with `path`, `columns` and "
-            "`derive`; take `trials`, `counts`, `members`, `mask` and `clock` out of it"
+            "`derive`; take `trials`, `signals`, `counts`, `members`, `mask` and `clock` out of it"
         )
     behaviour = _behaviour(mat, at)
     return Contents(

@@ -6,14 +6,16 @@ from typing import Literal
 
 import numpy as np
 
-from harness.data.contents import Series
+from harness.data.contents import Series, Signal
 from harness.data.nwb_file import LATEST_S, NwbFile, text
-from harness.data.protocol import TargetAt
+from harness.data.protocol import SignalAt, TargetAt
 
 Clock = Literal["nwb", "falcon-h1"]
 
 MOST_SPIKES = 2.0**24
 """Float32 counts up to here; no bin of a recording has as many."""
+
+VOLTS = ("volts", "volt", "V")
 
 LONGEST_S = 30 * 86_400.0
 """No session lasts a month; a series that spans more has damaged times."""
@@ -54,12 +56,7 @@ def read_series(nwb: NwbFile, where: str, *, columns: Sequence[int] | None = Non
     """
     data = f"{where}/data"
     values = nwb.columns(data, columns).astype(np.float64, copy=False)
-    scale: float | np.ndarray = nwb.number(data, "conversion", 1.0)
-    if nwb.has(f"{where}/channel_conversion"):
-        per_channel = nwb.numbers(f"{where}/channel_conversion")
-        if per_channel.shape[0] != nwb.dataset(data).shape[-1]:
-            raise nwb.bad(f"{where}/channel_conversion", f"has {per_channel.shape[0]} channels, not as many as data")
-        scale = scale * (per_channel if columns is None else per_channel[list(columns)])
+    scale = _scale(nwb, where, columns)
     offset = nwb.number(data, "offset", 0.0) if clock == "nwb" else 0.0
     if np.any(scale != 1.0):
         values *= scale
@@ -69,6 +66,50 @@ def read_series(nwb: NwbFile, where: str, *, columns: Sequence[int] | None = Non
         times_s, period_s = _times(nwb, where, len(values), clock)
     _check_span(nwb, where, times_s)
     return Series(values, times_s, period_s, text(nwb.dataset(data).attrs.get("unit", "")))
+
+
+def read_signal(nwb: NwbFile, at: SignalAt) -> Signal:
+    """Read a continuous signal in the type in which it is stored, volts as microvolts; a day of it need not fit twice.
+
+    Raises:
+        BadData: As `read_series`, and if a value or a factor is not finite.
+    """
+    data = f"{at.path}/data"
+    values = nwb.columns(data, at.columns)
+    times_s, period_s = _times(nwb, at.path, len(values), "nwb")
+    _check_span(nwb, at.path, times_s)
+    if not period_s or not values.size:
+        raise nwb.bad(data, f"is {values.shape[0]} by {values.shape[1]}, where at least two samples belong")
+    unit = text(nwb.dataset(data).attrs.get("unit", ""))
+    to_unit = 1e6 if unit in VOLTS else 1.0
+    scale = np.broadcast_to(_scale(nwb, at.path, at.columns) * to_unit, values.shape[1:])
+    if not np.isfinite(scale).all() or (values.dtype.kind == "f" and not np.isfinite(values.sum())):
+        row = int(np.argmin(np.isfinite(values).all(axis=1))) if values.dtype.kind == "f" else 0
+        raise nwb.bad(data, f"is not finite, first in row {row}")
+    names = _channel_names(nwb, at)
+    offset = nwb.number(data, "offset", 0.0) * to_unit
+    return Signal(values, scale, offset, times_s, period_s, "uV" if unit in VOLTS else unit, names)
+
+
+def _channel_names(nwb: NwbFile, at: SignalAt) -> tuple[str, ...]:
+    """The rows of the electrodes table that the channels are from; their numbers where the file does not say."""
+    where, shape = f"{at.path}/electrodes", nwb.dataset(f"{at.path}/data").shape
+    n_channels = shape[1] if len(shape) == 2 else 1
+    rows = nwb.numbers(where, kinds="iu").tolist() if nwb.has(where) else list(range(n_channels))
+    if len(rows) != n_channels:
+        raise nwb.bad(where, f"names {len(rows)} electrodes, but the data have {n_channels} channels")
+    return tuple(str(rows[c]) for c in (range(n_channels) if at.columns is None else at.columns))
+
+
+def _scale(nwb: NwbFile, where: str, columns: Sequence[int] | None) -> float | np.ndarray:
+    """`conversion`, times `channel_conversion` where there is one: a number, or (n_channels,)."""
+    scale = nwb.number(f"{where}/data", "conversion", 1.0)
+    if not nwb.has(f"{where}/channel_conversion"):
+        return scale
+    per_channel = nwb.numbers(f"{where}/channel_conversion")
+    if per_channel.shape[0] != nwb.dataset(f"{where}/data").shape[-1]:
+        raise nwb.bad(f"{where}/channel_conversion", f"has {per_channel.shape[0]} channels, not as many as data")
+    return scale * (per_channel if columns is None else per_channel[list(columns)])
 
 
 def _times(nwb: NwbFile, where: str, n_samples: int, clock: Clock) -> tuple[np.ndarray, float]:

@@ -1,6 +1,7 @@
 """A session's file becomes its parts: read, align, split."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,21 @@ import numpy as np
 from harness.data.align import align
 from harness.data.causality import alignment_looks_ahead
 from harness.data.contents import Contents
-from harness.data.nwb import read_contents
+from harness.data.nwb import Wanted, read_contents
+from harness.data.protocol import SPIKES, Task
 from harness.data.split import Parts, columns_of, find_leaks, split
 from harness.data.suites import Session, Suite
 from harness.errors import BadData
 
 
-def prepare(suite: Suite, session: Session, path: Path) -> Parts:
+def prepare(suite: Suite, session: Session, path: Path, *, streams: Sequence[str] | None = None) -> Parts:
     """Read a session of a suite and cut it into train, validation and test.
 
     Args:
         suite: Says what is decoded, and how sessions are laid out and split.
         session: One of its sessions.
         path: The session's file.
+        streams: The inputs to make, of those that the task gives; all by default.
 
     Raises:
         MissingData: If there is no such file.
@@ -28,8 +31,9 @@ def prepare(suite: Suite, session: Session, path: Path) -> Parts:
             apart.
     """
     layout, rule = suite.layouts[session.layout], suite.splits[session.split]
-    contents = _contents(suite, session, path)
-    aligned = align(contents, session, task=suite.task, layout=layout)
+    task = suite.task if streams is None else suite.task.only(streams)
+    contents = _contents(suite, session, path, task)
+    aligned = align(contents, session, task=task, layout=layout)
     parts = split(aligned, contents.trials, rule)
     leaks = find_leaks(parts, gap_s=rule.gap_s)
     if leaks:
@@ -46,9 +50,13 @@ def look_ahead(suite: Suite, session: Session, path: Path) -> str:
     The file is read again and cut into bins four times; arguments and errors as in `prepare`.
     """
     cut = functools.partial(align, session=session, task=suite.task, layout=suite.layouts[session.layout])
-    return alignment_looks_ahead(cut, _contents(suite, session, path), rng=np.random.default_rng(0))
+    return alignment_looks_ahead(cut, _contents(suite, session, path, suite.task), rng=np.random.default_rng(0))
 
 
-def _contents(suite: Suite, session: Session, path: Path) -> Contents:
-    columns = columns_of(suite.splits[session.split])
-    return read_contents(path, suite.layouts[session.layout], suite.task.target, trial_columns=columns)
+def _contents(suite: Suite, session: Session, path: Path, task: Task) -> Contents:
+    wanted = Wanted(
+        spikes=SPIKES in task.streams,
+        signals=tuple(dict.fromkeys(task.signals[name].signal for name in task.streams if name != SPIKES)),
+        trial_columns=columns_of(suite.splits[session.split]),
+    )
+    return read_contents(path, suite.layouts[session.layout], task.target, wanted)

@@ -1,10 +1,10 @@
-"""What a suite says of its task: where things are in a file, what is decoded, and which part is for what."""
+"""What a suite says of its task: where things are in a file, and what is decoded."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -15,6 +15,9 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+
+SPIKES = "spikes"
+"""The stream of counts; every other stream is made from a signal."""
 
 
 class Model(BaseModel):
@@ -96,98 +99,76 @@ class TargetAt(Model):
         return self
 
 
+class SignalAt(Model):
+    """Where a continuous signal is: an ElectricalSeries, or any TimeSeries.
+
+    columns: Which of its channels; all of them by default.
+    delay_s: By how much filters that were applied before it was stored have delayed it, at low frequency.
+    """
+
+    path: str
+    columns: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    delay_s: NonNegativeFloat = 0.0
+
+
 class Layout(Grown):
     """Where things are in the files of one family; object paths below the file's root.
 
+    signals: Name -> continuous signal, of which a task makes its streams.
     format: `matlab` is MATLAB's v7.3 as O'Doherty and others filled it: axes reversed, one clock `t` for behaviour.
     goals: A series of where the animal is to reach, sampled with the targets; a reach ends where it changes.
     """
 
-    added = frozenset({"goals"})
+    added = frozenset({"goals", "signals"})
 
     format: Literal["nwb", "matlab"] = "nwb"
     spikes: SpikesAt | None = None
     targets: Mapping[str, TargetAt]
     trials: str | None = None
     goals: str | None = None
+    signals: Mapping[str, SignalAt] = {}
 
 
-def _whole(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
-    if abs(sum(fractions) - 1) > 1e-9:
-        raise ValueError(f"the fractions of train, validation and test must sum to 1, not to {sum(fractions):g}")
-    return fractions
+class Butterworth(Model):
+    """A filter of this order and cut-off, in one pass: what it lets through comes later than it went in."""
+
+    order: Annotated[int, Field(ge=1, le=12)]
+    hz: PositiveFloat
+
+    @property
+    def low_pass_delay_s(self) -> float:
+        """Group delay of the low-pass at low frequency: 1 / (w sin(pi / 2n)), its poles being evenly on a circle."""
+        return 1 / (2 * math.pi * self.hz * math.sin(math.pi / (2 * self.order)))
 
 
-Fractions = Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], AfterValidator(_whole)]
-"""Shares of train, validation and test."""
+class SignalStream(Model):
+    """How a stream is made from a signal: reference, high-pass, low-pass, then the latest sample of each instant.
 
+    A bin gets `samples_per_bin` evenly spaced instants, the last of them its right edge.
 
-class TimeSplit(Model):
-    """Contiguous parts in time, every bin of them scored.
-
-    fractions: Shares of the session's bins.
-    gap_s: Dropped before each boundary, from the end of the earlier part, so that test is exactly its share.
+    signal: Its name in the layout.
+    reference: `average` takes the mean of all channels off each.
+    chain: `causal`, or `peer`: the published preprocessing of the whole session at once, which looks ahead; it takes
+        no filters of its own.
     """
 
-    kind: Literal["time"] = "time"
-    fractions: Fractions
-    gap_s: NonNegativeFloat = 1.0
+    signal: str
+    samples_per_bin: PositiveInt
+    reference: Literal["none", "average"] = "none"
+    high_pass: Butterworth | None = None
+    low_pass: Butterworth | None = None
+    chain: Literal["causal", "peer"] = "causal"
 
-
-class Window(Model):
-    """The scored stretch of a trial: from a trial column plus an offset to another.
-
-    A column with several times per trial gives its first; a trial whose start or stop is NaN is in no part.
-    """
-
-    start: str = "start_time"
-    start_offset_s: float = 0.0
-    stop: str = "stop_time"
-    stop_offset_s: float = 0.0
-
-
-class TrialSplit(Model):
-    """Parts made of whole trials: a bin is in the part in whose window (start, stop] its right edge lies.
-
-    keep: Column -> allowed values; other trials are in no part.
-    column: A trial column that names the part, with `train` and `test` values; validation is then the last
-        `validation_fraction` of the train trials. Without it, kept trials are cut by `fractions` in time order.
-    gap_s: Bins nearer than this to another part's window are not scored.
-    context_s: Unscored bins before each scored stretch, through which state may run. Context never holds a scored
-        bin of a later part, in the order train, validation, test.
-    """
-
-    kind: Literal["trials"]
-    window: Window = Window()
-    keep: Mapping[str, tuple[str | int | float | bool, ...]] = {}
-    column: str | None = None
-    train: tuple[str, ...] = ("train",)
-    test: tuple[str, ...] = ("val",)
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    fractions: Fractions = (0.7, 0.1, 0.2)
-    gap_s: NonNegativeFloat = 0.0
-    context_s: NonNegativeFloat = 1.0
-
-
-class ReachSplit(Model):
-    """Contiguous parts whose boundaries are changes of the layout's `goals`, every bin of them scored.
-
-    Of S reaches, those before the first change and after the last included, the first floor(train S) are train, the
-    next floor((S - train) / 2) validation, the rest test: NeuroBench's rule.
-
-    gap_s: As in `TimeSplit`.
-    """
-
-    kind: Literal["reaches"]
-    train: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    gap_s: NonNegativeFloat = 0.0
-
-
-Split = Annotated[TimeSplit | TrialSplit | ReachSplit, Field(discriminator="kind")]
+    @property
+    def delay_s(self) -> float:
+        """By how much its low-pass delays it, at low frequency."""
+        return self.low_pass.low_pass_delay_s if self.low_pass else 0.0
 
 
 class Task(Grown):
     """What is decoded from what.
+
+    signals: Stream name -> how it is made, for every stream that is not `spikes`.
 
     grid: `bins`, bins cut on the layout's clock; `samples`, a row per behaviour sample t_k with the spikes of
         [t_k - 2 bin_s, t_k - bin_s), as NeuroBench's loader has it: a bin older than need be.
@@ -196,7 +177,7 @@ class Task(Grown):
         strictly causal, whatever the decoder is.
     """
 
-    added = frozenset({"grid", "binary", "label_look_ahead_s"})
+    added = frozenset({"grid", "binary", "label_look_ahead_s", "signals"})
 
     inputs: tuple[str, ...]
     privileged: tuple[str, ...] = ()
@@ -207,3 +188,23 @@ class Task(Grown):
     grid: Literal["bins", "samples"] = "bins"
     binary: bool = False
     label_look_ahead_s: NonNegativeFloat = 0.0
+    signals: Mapping[str, SignalStream] = {}
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """All that is cut into bins: inputs and what is privileged."""
+        return tuple(dict.fromkeys((*self.inputs, *self.privileged)))
+
+    @model_validator(mode="after")
+    def every_stream_is_made(self) -> "Task":
+        if both := set(self.inputs) & set(self.privileged):
+            raise ValueError(f"stream {min(both)!r} is an input and privileged; it can be one of them")
+        if unknown := [name for name in self.streams if name != SPIKES and name not in self.signals]:
+            raise ValueError(f"stream {unknown[0]!r} is not {SPIKES!r} and not in `signals`; say there how it is made")
+        if self.grid == "samples" and self.streams != (SPIKES,):
+            raise ValueError("the grid `samples` is for spikes alone; set grid to `bins`")
+        return self
+
+    def only(self, inputs: Sequence[str]) -> "Task":
+        """The same task with some of its inputs, in the given order."""
+        return self.model_copy(update={"inputs": tuple(inputs)})

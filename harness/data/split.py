@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.data.align import Aligned, to_ticks
-from harness.data.protocol import ReachSplit, Split, TimeSplit, TrialSplit
+from harness.data.split_rules import ReachSplit, Split, TimeSplit, TrialSplit
 from harness.errors import BadData, UsageError
 from harness.types import Inputs, Recording
 
@@ -250,7 +250,8 @@ def _cut(aligned: Aligned, bins: np.ndarray, scored: np.ndarray) -> Recording:
     inputs = Inputs({n: v[chosen] for n, v in whole.inputs.streams.items()}, starts, whole.inputs.bin_s)
     kept = scored[chosen]
     targets = np.where(kept[:, None], whole.targets[chosen], np.float32(np.nan))
-    return replace(whole, inputs=inputs, targets=targets, scored=kept)
+    privileged = {name: values[chosen] for name, values in whole.privileged.items()}
+    return replace(whole, inputs=inputs, targets=targets, scored=kept, privileged=privileged)
 
 
 def _as_slice(bins: np.ndarray) -> slice | np.ndarray:

@@ -12,9 +12,9 @@ from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt, Validation
 
 from harness.data.protocol import Layout as Layout
 from harness.data.protocol import Model as Model
-from harness.data.protocol import Split as Split
 from harness.data.protocol import Task as Task
-from harness.data.protocol import TrialSplit
+from harness.data.split_rules import Split as Split
+from harness.data.split_rules import TrialSplit
 from harness.errors import UsageError
 
 PINNED_TIERS = ("mini", "core", "full", "neurobench", "falcon", "falcon-minival", "xl")

@@ -95,7 +95,13 @@ def _stream_info(name: str) -> StreamInfo:
     if name == "cue":
         return StreamInfo(1, unit="1", channels=("cue",))
     names = SCALP if name == "eeg" else tuple(f"{name}{i}" for i in range(len(SCALP)))
-    return StreamInfo(len(names), SAMPLES_PER_BIN, SAMPLES_PER_BIN / BIN_S, "V", names)
+    n = _samples_per_bin(name)
+    return StreamInfo(len(names), n, n / BIN_S, "uV", names)
+
+
+def _samples_per_bin(name: str) -> int:
+    """A stream called `lfp` has one sample in a bin, as in the suites; other signals have some."""
+    return 1 if name == "lfp" else SAMPLES_PER_BIN
 
 
 def _recording(
@@ -124,8 +130,8 @@ def _values(name: str, drive: np.ndarray, rng: np.random.Generator) -> np.ndarra
         return np.asarray(np.arange(len(drive)) % TRIAL_BINS == CUE_AT, np.float32)[:, None]
     if name == "spikes":
         return np.asarray(rng.poisson(np.clip(0.6 + 0.4 * drive, 0, 4)), np.float32)
-    noise = rng.normal(size=(len(drive), SAMPLES_PER_BIN, drive.shape[1]))
-    return np.asarray(2e-5 * (drive[:, None] + noise), np.float32)
+    noise = rng.normal(size=(len(drive), _samples_per_bin(name), drive.shape[1]))
+    return np.asarray(20 * (drive[:, None] + noise), np.float32)
 
 
 def _smooth(white: np.ndarray) -> np.ndarray:

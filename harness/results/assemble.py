@@ -19,7 +19,7 @@ from harness.registry import DecoderRef, source_bytes
 from harness.results import cells, records
 from harness.results.records import LearningStage
 from harness.results.store import Store, read_record, write_whole
-from harness.results.summaries import Costs, Timing
+from harness.results.summaries import Costs, Timing, filter_delay_s
 from harness.score import stats
 from harness.score.metrics import metric
 from harness.types import Delay
@@ -144,7 +144,9 @@ class _Gathered:
         profile, audit = self.timing.profile(context.profile.label), self._audit()
         cost = self.costs.record(bin_s=bin_s, calibration=profile.calibration)
         slower = max((one for one in (latency, pace) if one), key=lambda one: one.p99, default=None)
-        delays = self.timing.delays(context.suite.task, slower, run.delay)
+        layouts = [context.suite.layouts[c.session.layout] for c in self.done]
+        waits_s = filter_delay_s(context.suite.task, layouts, run.inputs)
+        delays = self.timing.delays(context.suite.task, slower, run.delay, waits_s)
         return records.Record(
             schema=records.SCHEMA,
             suite=context.suite.label,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.data.protocol import Task
+from harness.data.protocol import Layout, Task
 from harness.judge import artifact
 from harness.judge.energy import energy_model, energy_nj
 from harness.judge.hardware import bandwidth
@@ -40,13 +40,11 @@ class Timing:
         spread = {q: (min(x[q][0] for x in spreads), max(x[q][1] for x in spreads)) for q in spreads[0]}
         return records.Latency(**asdict(summary), passes=max(s[kind]["n"] for s in chosen), spread=spread)
 
-    def delays(self, task: Task, latency: records.Latency | None, answer: Delay) -> dict[str, float]:
+    def delays(self, task: Task, latency: records.Latency | None, answer: Delay, filter_s: float) -> dict[str, float]:
         """From neural activity to the answer, in ms, by its parts; empty where nothing was timed."""
         if latency is None:
             return {}
-        # On the grid of samples, spikes are a bin older than need be.
-        old_s = task.bin_s if task.grid == "samples" else 0.0
-        return delays(answer, bin_s=task.bin_s, lag_s=task.lag_s, filter_s=old_s, compute_ms=latency.p99)
+        return delays(answer, bin_s=task.bin_s, lag_s=task.lag_s, filter_s=filter_s, compute_ms=latency.p99)
 
     def profile(self, label: str) -> records.Profile:
         """Medians of the calibrations, and whether the machine was disturbed."""
@@ -55,6 +53,16 @@ class Timing:
         medians = {n: float(np.median([p["calibration"][n] for p in passes if n in p["calibration"]])) for n in names}
         noisy = [p["why"] for p in passes if p["noisy"]]
         return records.Profile(name=label, calibration=medians, noisy=bool(noisy), noisy_why=noisy[0] if noisy else "")
+
+
+def filter_delay_s(task: Task, layouts: Sequence[Layout], inputs: Sequence[str]) -> float:
+    """By how much the filters before these inputs delay them, the slowest of all recordings."""
+    # On the grid of samples, spikes are a bin older than need be.
+    found = [task.bin_s if task.grid == "samples" else 0.0]
+    for name in set(inputs) & set(task.signals):
+        rule = task.signals[name]
+        found += [rule.delay_s + layout.signals[rule.signal].delay_s for layout in layouts]
+    return max(found)
 
 
 class Costs:

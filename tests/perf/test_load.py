@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from harness.data.align import align
-from harness.data.nwb import read_contents
+from harness.data.nwb import Wanted, read_contents
 from harness.data.protocol import Layout, SpikesAt, TargetAt, Task
 from harness.data.suites import load_suite
 from tests import nwb_files as files
@@ -43,7 +43,7 @@ def recording(tmp_path_factory):
 
 def load(path):
     """The house's way, every check included."""
-    contents = read_contents(path, LAYOUT, "velocity", trial_columns=())
+    contents = read_contents(path, LAYOUT, "velocity", Wanted(trial_columns=()))
     found = align(contents, files.session(), task=TASK, layout=LAYOUT).recording
     return found.inputs.streams["spikes"], found.targets
 

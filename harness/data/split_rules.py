@@ -1,0 +1,82 @@
+"""What a suite says of its parts: which stretch of a session is for training, validation and test."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat
+
+from harness.data.protocol import Model
+
+
+def _whole(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+    if abs(sum(fractions) - 1) > 1e-9:
+        raise ValueError(f"the fractions of train, validation and test must sum to 1, not to {sum(fractions):g}")
+    return fractions
+
+
+Fractions = Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], AfterValidator(_whole)]
+"""Shares of train, validation and test."""
+
+
+class TimeSplit(Model):
+    """Contiguous parts in time, every bin of them scored.
+
+    fractions: Shares of the session's bins.
+    gap_s: Dropped before each boundary, from the end of the earlier part, so that test is exactly its share.
+    """
+
+    kind: Literal["time"] = "time"
+    fractions: Fractions
+    gap_s: NonNegativeFloat = 1.0
+
+
+class Window(Model):
+    """The scored stretch of a trial: from a trial column plus an offset to another.
+
+    A column with several times per trial gives its first; a trial whose start or stop is NaN is in no part.
+    """
+
+    start: str = "start_time"
+    start_offset_s: float = 0.0
+    stop: str = "stop_time"
+    stop_offset_s: float = 0.0
+
+
+class TrialSplit(Model):
+    """Parts made of whole trials: a bin is in the part in whose window (start, stop] its right edge lies.
+
+    keep: Column -> allowed values; other trials are in no part.
+    column: A trial column that names the part, with `train` and `test` values; validation is then the last
+        `validation_fraction` of the train trials. Without it, kept trials are cut by `fractions` in time order.
+    gap_s: Bins nearer than this to another part's window are not scored.
+    context_s: Unscored bins before each scored stretch, through which state may run. Context never holds a scored
+        bin of a later part, in the order train, validation, test.
+    """
+
+    kind: Literal["trials"]
+    window: Window = Window()
+    keep: Mapping[str, tuple[str | int | float | bool, ...]] = {}
+    column: str | None = None
+    train: tuple[str, ...] = ("train",)
+    test: tuple[str, ...] = ("val",)
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    fractions: Fractions = (0.7, 0.1, 0.2)
+    gap_s: NonNegativeFloat = 0.0
+    context_s: NonNegativeFloat = 1.0
+
+
+class ReachSplit(Model):
+    """Contiguous parts whose boundaries are changes of the layout's `goals`, every bin of them scored.
+
+    Of S reaches, those before the first change and after the last included, the first floor(train S) are train, the
+    next floor((S - train) / 2) validation, the rest test: NeuroBench's rule.
+
+    gap_s: As in `TimeSplit`.
+    """
+
+    kind: Literal["reaches"]
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    gap_s: NonNegativeFloat = 0.0
+
+
+Split = Annotated[TimeSplit | TrialSplit | ReachSplit, Field(discriminator="kind")]
