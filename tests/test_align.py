@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from harness.data.align import align, interpolate
+from harness.data.align import align
 from harness.data.contents import Contents, Series, SpikeTrains
+from harness.data.grids import interpolate
 from harness.data.protocol import Layout, SpikesAt, TargetAt, Task
 from harness.errors import BadData, UsageError
 from tests.nwb_files import session

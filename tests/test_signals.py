@@ -12,6 +12,8 @@ from harness.data.causality import alignment_looks_ahead
 from harness.data.contents import Contents, Series, Signal, SpikeTrains
 from harness.data.protocol import Butterworth, Layout, SignalAt, SignalStream, SpikesAt, TargetAt, Task
 from harness.data.signals import causal_stream
+from harness.data.split import PARTS, split
+from harness.data.split_rules import SegmentSplit
 from harness.data.suites import File, Session
 from harness.errors import BadData, UsageError
 from harness.results.summaries import filter_delay_s
@@ -126,7 +128,7 @@ def test_a_slow_wave_comes_late_by_the_delay_that_is_reported():
 
 
 def test_an_amplifiers_offset_does_not_ring():
-    values = np.full((5000, 2), 4000.0) + [0.0, 50.0]
+    values = np.tile([4000.0, 4050.0], (5000, 1))
     stream = causal_stream(signal(values), SLOW, edges_s(499), bin_s=0.01)
     assert np.abs(stream).max() < 1e-6
 
@@ -212,3 +214,58 @@ def test_the_average_of_one_channel_is_refused_with_the_session():
 def test_a_signal_of_another_time_leaves_no_bin():
     with pytest.raises(BadData, match="session 's': what is decoded and behaviour share not one whole bin"):
         align(contents(noise(2000), times_s=np.arange(2000) + 1e5), SESSION, task=TASK, layout=LAYOUT)
+
+
+PEER_TASK = Task(
+    inputs=("lfp",),
+    privileged=("spikes",),
+    target="velocity",
+    bin_s=0.01,
+    signals={"lfp": SignalStream(signal="lfp", samples_per_bin=1, chain="peer")},
+)
+PEER_LAYOUT = LAYOUT.model_copy(
+    update={"targets": {"velocity": TargetAt(path="p", outputs=("x", "y"), derive="peer")}, "goals": "g"}
+)
+
+
+def peer_contents() -> Contents:
+    """A minute of a cursor on a circle whose goal changes every second from the third on."""
+    plain = contents(noise(60_000))
+    times_s = plain.target.times_s
+    cursor = np.column_stack([np.cos(times_s), np.sin(times_s)])
+    goals = np.column_stack([np.clip(times_s // 1, 3, 55), np.zeros(len(times_s))])
+    return replace(plain, target=Series(cursor, times_s, 0.004), goals=goals)
+
+
+def test_the_papers_protocol_gives_z_scores_of_what_lies_between_the_goals():
+    aligned = align(peer_contents(), SESSION, task=PEER_TASK, layout=PEER_LAYOUT)
+    recording = aligned.recording
+    assert aligned.ticks[0] / aligned.clock_hz == pytest.approx(4, abs=0.02) and len(recording) == pytest.approx(
+        5100, 5
+    )
+    assert np.allclose(recording.inputs.streams["lfp"].std(axis=0), 1, atol=1e-3)
+    assert np.allclose(recording.targets.mean(axis=0), 0, atol=1e-3)
+    assert recording.privileged["spikes"].sum() == 51
+
+
+def test_the_papers_protocol_is_found_to_look_ahead():
+    found = alignment_looks_ahead(
+        lambda c: align(c, SESSION, task=PEER_TASK, layout=PEER_LAYOUT), peer_contents(), rng=np.random.default_rng(0)
+    )
+    assert found.startswith("lfp of bin")
+
+
+def test_random_segments_are_parts_in_which_every_segment_is_a_start():
+    parts = split(
+        align(peer_contents(), SESSION, task=PEER_TASK, layout=PEER_LAYOUT), {}, SegmentSplit(kind="segments")
+    )
+    assert [len(parts[p]) for p in ("train", "validation", "test")] == [3500, 500, 1000]
+    assert all(np.flatnonzero(parts[p].inputs.starts).tolist() == list(range(0, len(parts[p]), 500)) for p in PARTS)
+
+
+def test_the_papers_protocol_needs_goals_and_bins_of_ten_ms():
+    no_goals = replace(peer_contents(), goals=None)
+    with pytest.raises(UsageError, match="session 's': `derive: peer` needs the layout's `goals`"):
+        align(no_goals, SESSION, task=PEER_TASK, layout=PEER_LAYOUT)
+    with pytest.raises(UsageError, match="bins of 10 ms"):
+        align(peer_contents(), SESSION, task=PEER_TASK.model_copy(update={"bin_s": 0.02}), layout=PEER_LAYOUT)

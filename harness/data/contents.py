@@ -63,16 +63,21 @@ class Contents:
     """The parts of one file that a task needs.
 
     trials: Column -> (n_trials, ...) values; of a ragged column, an object array of arrays.
-    changes: (n_changes,) int64, rows of `target` after which the goal of the reach is another one, going up; None if
-        the layout names no goals.
+    goals: (n_samples, n_axes) float64, where the animal is to reach at each row of `target`; None if the layout names
+        none.
     """
 
     target: Series
     spikes: SpikeTrains | None = None
     counts: Series | None = None
     trials: Mapping[str, np.ndarray] = field(default_factory=dict)
-    changes: np.ndarray | None = None
+    goals: np.ndarray | None = None
     signals: Mapping[str, Signal] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> np.ndarray | None:
+        """(n_changes,) int64, rows of `target` after which the goal of the reach is another one, going up."""
+        return None if self.goals is None else goal_changes(self.goals)
 
 
 def goal_changes(goals: np.ndarray) -> np.ndarray:

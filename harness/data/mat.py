@@ -8,7 +8,7 @@ left over. An empty cell holds its shape instead of times, marked by the attribu
 import h5py
 import numpy as np
 
-from harness.data.contents import Contents, Series, SpikeTrains, goal_changes
+from harness.data.contents import Contents, Series, SpikeTrains
 from harness.data.nwb_file import LATEST_S, NwbFile
 from harness.data.nwb_tables import only_areas
 from harness.data.protocol import Layout, SpikesAt, TargetAt
@@ -19,7 +19,7 @@ EMPTY = "MATLAB_empty"
 
 
 def read_matlab(mat: NwbFile, layout: Layout, target: str) -> Contents:
-    """Read spikes, one behaviour and the changes of the goal.
+    """Read spikes, one behaviour and the goals.
 
     Raises:
         UsageError: If the layout asks for trials, counts, members, a mask or another clock, which these files lack.
@@ -37,7 +37,7 @@ def read_matlab(mat: NwbFile, layout: Layout, target: str) -> Contents:
     return Contents(
         target=behaviour,
         spikes=_spikes(mat, spikes_at) if spikes_at else None,
-        changes=goal_changes(_samples(mat, layout.goals, len(behaviour.times_s))) if layout.goals else None,
+        goals=_samples(mat, layout.goals, len(behaviour.times_s)) if layout.goals else None,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.contents import Contents, Series, goal_changes
+from harness.data.contents import Contents, Series
 from harness.data.mat import read_matlab
 from harness.data.nwb_file import NwbFile, open_nwb
 from harness.data.nwb_series import read_counts, read_series, read_signal, read_target
@@ -63,16 +63,16 @@ def read_contents(path: Path, layout: Layout, target: str, wanted: Wanted = EVER
             spikes=read_spikes(nwb, at.units, areas=at.areas) if at and at.units else None,
             counts=read_counts(nwb, at.counts) if at and at.counts else None,
             trials=_trials(nwb, layout, wanted.trial_columns),
-            changes=_changes(nwb, layout.goals, behaviour) if layout.goals else None,
+            goals=_goals(nwb, layout.goals, behaviour) if layout.goals else None,
             signals={name: read_signal(nwb, layout.signals[name]) for name in wanted.signals},
         )
 
 
-def _changes(nwb: NwbFile, where: str, behaviour: Series) -> np.ndarray:
+def _goals(nwb: NwbFile, where: str, behaviour: Series) -> np.ndarray:
     goals = read_series(nwb, where)
     if not np.array_equal(goals.times_s, behaviour.times_s):
         raise nwb.bad(where, "is not sampled at the times of the target; its rows would name other instants")
-    return goal_changes(goals.values)
+    return goals.values
 
 
 def _trials(nwb: NwbFile, layout: Layout, columns: Collection[str] | None) -> dict[str, np.ndarray]:

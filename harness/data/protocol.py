@@ -75,7 +75,8 @@ class TargetAt(Model):
 
     derive: `as_is`, the value at t_k + lag, linearly interpolated; `difference`, the backward difference of the
         linearly interpolated position over one bin, per second; `gradient`, half the difference of the samples after
-        and before, per bin and in float32: NeuroBench's, which looks one bin ahead and needs the grid `samples`.
+        and before, per bin and in float32: NeuroBench's, which looks one bin ahead and needs the grid `samples`;
+        `peer`, that of the LFP papers (`harness.data.peer`), z-scored over the session, which needs `goals`.
     columns: Columns of the series, in the order of `outputs`; all of them by default.
     members: Where `path` is a group of one-channel series: their names, in the order of `outputs`.
     mask: A series of the same length; samples where it is 0 count as not measured.
@@ -85,7 +86,7 @@ class TargetAt(Model):
 
     path: str
     outputs: tuple[str, ...]
-    derive: Literal["as_is", "difference", "gradient"] = "as_is"
+    derive: Literal["as_is", "difference", "gradient", "peer"] = "as_is"
     columns: tuple[int, ...] | None = None
     members: tuple[str, ...] | None = None
     mask: str | None = None

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.data.bins import GAP_PERIODS
 from harness.data.contents import Signal
+from harness.data.peer import peer_lfp
 from harness.data.protocol import SignalStream
 from harness.errors import UsageError
 from harness.types import StreamInfo
@@ -51,6 +52,14 @@ def causal_stream(signal: Signal, rule: SignalStream, edges_s: np.ndarray, *, bi
         wanted = slice(*np.searchsorted(rows, (first, first + len(block))))
         stream[wanted] = block[rows[wanted] - first]
     return stream.reshape(len(edges_s), n, n_channels)
+
+
+def peer_stream(signal: Signal, rule: SignalStream, edges_s: np.ndarray, *, bin_s: float) -> np.ndarray:
+    """The LFP papers' stream, arguments and result as in `causal_stream`: it looks ahead."""
+    if rule.samples_per_bin != 1:
+        raise UsageError(f"the published chain gives one sample a bin of {bin_s:g} s, not {rule.samples_per_bin}")
+    values = signal.values * signal.scale + signal.offset
+    return peer_lfp(values, signal.times_s, 1 / signal.period_s, edges_s)[:, None]
 
 
 def _processed(signal: Signal, rule: SignalStream) -> Iterator[tuple[int, np.ndarray]]:

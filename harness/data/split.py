@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.data.align import Aligned, to_ticks
-from harness.data.split_rules import ReachSplit, Split, TimeSplit, TrialSplit
+from harness.data.segments import segment_parts
+from harness.data.split_rules import ReachSplit, SegmentSplit, Split, TimeSplit, TrialSplit
 from harness.errors import BadData, UsageError
 from harness.types import Inputs, Recording
 
@@ -39,7 +40,12 @@ def split(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: Split) -> Pa
             lack what the rule needs.
         UsageError: If the rule needs reaches and the layout names no goals.
     """
-    chosen = _by_trials(aligned, trials, rule) if isinstance(rule, TrialSplit) else _in_time(aligned, rule)
+    if isinstance(rule, TrialSplit):
+        chosen = _by_trials(aligned, trials, rule)
+    elif isinstance(rule, SegmentSplit):
+        chosen = _by_segments(aligned, rule)
+    else:
+        chosen = _in_time(aligned, rule)
     recordings = {part: _cut(aligned, bins, scored) for part, (bins, scored) in chosen.items()}
     for part, recording in recordings.items():
         if not recording.scored.any():
@@ -107,6 +113,20 @@ def _in_time(aligned: Aligned, rule: TimeSplit | ReachSplit) -> dict[str, tuple[
     }
     scored = aligned.recording.scored
     return {part: (np.arange(a, max(a, b)), scored) for part, (a, b) in edges.items()}
+
+
+def _by_segments(aligned: Aligned, rule: SegmentSplit) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    recording = aligned.recording
+    owner, starts = segment_parts(
+        len(recording),
+        recording.inputs.bin_s,
+        segment_s=rule.segment_s,
+        fractions=rule.fractions,
+        session_id=recording.session.id,
+        seed=rule.seed,
+    )
+    recording.inputs.starts[starts] = True
+    return {part: (np.flatnonzero(owner == i), recording.scored) for i, part in enumerate(PARTS)}
 
 
 def _between_reaches(aligned: Aligned, rule: ReachSplit) -> tuple[int, int]:

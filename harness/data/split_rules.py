@@ -79,4 +79,20 @@ class ReachSplit(Model):
     gap_s: NonNegativeFloat = 0.0
 
 
-Split = Annotated[TimeSplit | TrialSplit | ReachSplit, Field(discriminator="kind")]
+class SegmentSplit(Model):
+    """Segments of one length, dealt out to the parts at random: REALM's rule (`harness.data.segments`).
+
+    Neighbours of a test segment are trained on, and no gap is kept: for comparison with published numbers alone.
+    Every segment is a start.
+
+    seed: Of the permutation, to which the session's name is added.
+    """
+
+    kind: Literal["segments"]
+    segment_s: PositiveFloat = 5.0
+    fractions: Fractions = (0.72, 0.08, 0.20)
+    seed: int = 42
+    gap_s: Literal[0] = 0
+
+
+Split = Annotated[TimeSplit | TrialSplit | ReachSplit | SegmentSplit, Field(discriminator="kind")]
