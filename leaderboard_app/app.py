@@ -12,6 +12,7 @@ from harness.results.records import Record
 from leaderboard_app.details import show_details
 from leaderboard_app.grids import show_ranked, show_unranked
 from leaderboard_app.plots import score_latency
+from leaderboard_app.published import show_published
 from leaderboard_app.reading import BadFile, Fingerprint, Reading, fingerprint, read_store
 from leaderboard_app.runs import Board, newest
 from leaderboard_app.table import ranking
@@ -137,6 +138,7 @@ def show_board(board: Board, track: str, records: Sequence[Record]) -> None:
         st.altair_chart(score_latency(table, metric=latest.metric, bin_s=latest.bin_s))
     show_unranked(table, latest.metric, track)
     show_details(table)
+    show_published(board.suite)
 
 
 if __name__ == "__main__":

@@ -269,3 +269,12 @@ def test_the_papers_protocol_needs_goals_and_bins_of_ten_ms():
         align(no_goals, SESSION, task=PEER_TASK, layout=PEER_LAYOUT)
     with pytest.raises(UsageError, match="bins of 10 ms"):
         align(peer_contents(), SESSION, task=PEER_TASK.model_copy(update={"bin_s": 0.02}), layout=PEER_LAYOUT)
+
+
+def test_behaviour_outside_of_the_reaches_counts_as_not_measured():
+    at = TargetAt(path="p", outputs=("x", "y"), derive="difference", between_goals=True)
+    layout = PEER_LAYOUT.model_copy(update={"targets": {"velocity": at}})
+    recording = align(peer_contents(), SESSION, task=TASK, layout=layout).recording
+    scored_s = (np.flatnonzero(recording.scored) + 1) * 0.01
+    assert (scored_s[0], scored_s[-1]) == (pytest.approx(4, abs=0.02), pytest.approx(55, abs=0.02))
+    assert np.isnan(recording.targets[~recording.scored]).all()

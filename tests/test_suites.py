@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.data.suites import METRIC_NAMES, PINNED_TIERS, Dandi, Simulated, Suite, Zenodo, load_suite, shipped
-from harness.errors import UsageError
+from harness.data.download import local_path
+from harness.data.suites import METRIC_NAMES, PINNED_TIERS, Dandi, File, Simulated, Suite, Zenodo, load_suite, shipped
+from harness.errors import MissingData, UsageError
 from harness.score.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -169,6 +170,40 @@ def test_a_number_that_is_not_finite_is_refused_with_its_key(tmp_path, key, numb
 def test_an_unknown_tier_is_refused_with_those_there_are(reaching):
     with pytest.raises(UsageError, match="no tier 'huge'; it has: simulated, mini"):
         reaching.in_tier("huge")
+
+
+@pytest.mark.parametrize("name", ["primate-lfp", "primate-lfp-peer", "realdata-lfp", "primate-reaching-new-session"])
+def test_every_shipped_suite_can_be_read(name):
+    suite = load_suite(name)
+    assert suite.name == name and all(v.sessions for v in suite.variants())
+
+
+def test_recordings_of_unknown_digest_are_in_no_scored_tier_and_a_message_says_what_is_missing():
+    suite = load_suite("primate-lfp")
+    made = [s for s in suite.sessions if isinstance(s.source, File)]
+    assert len(made) == 5 and {s.tiers for s in made} == {("unpinned",)}
+    with pytest.raises(UsageError, match=r"no tier 'core'.*indy_20161013_03.mat: size, md5, sha256.*record, size, md5"):
+        suite.in_tier("core")
+    given = suite.model_dump()
+    given["sessions"][-1]["tiers"] = ("core",)
+    with pytest.raises(ValueError, match="session 'indy_20170124_01' has no sha256, so it cannot be in tier 'core'"):
+        Suite.model_validate(given)
+
+
+def test_a_file_that_is_to_be_prepared_is_missed_with_the_command_that_makes_it(tmp_path):
+    suite = load_suite("primate-lfp")
+    session = next(s for s in suite.sessions if s.id == "indy_20160915_01")
+    with pytest.raises(
+        MissingData, match="harness data prepare indy_20160915_01 --raw FOLDER.*record, size, md5, licence"
+    ):
+        local_path(session, tmp_path)
+
+
+def test_the_lfp_suites_pretraining_sessions_are_never_scored():
+    suite = load_suite("primate-lfp")
+    roles = {s.id: s.role for s in suite.sessions}
+    assert {roles[name] for name in suite.pretraining} == {"source"} and not suite.pretraining_labels
+    assert sum(role == "scored" for name, role in roles.items() if name.startswith("simulated")) == 4
 
 
 def test_a_suite_may_name_all_metrics_that_there_are():

@@ -12,7 +12,7 @@ import numpy as np
 from harness.data.bins import Bins
 from harness.data.bins import to_ticks as to_ticks
 from harness.data.contents import Contents, Series, SpikeTrains
-from harness.data.grids import grid_of, whole_ticks
+from harness.data.grids import Grid, grid_of, whole_ticks
 from harness.data.protocol import SPIKES, Layout, TargetAt, Task
 from harness.data.signals import causal_stream, peer_stream, stream_info
 from harness.data.suites import Session
@@ -59,6 +59,8 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
     at = layout.targets[task.target]
     try:
         grid = grid_of(contents, spikes, task=task, derive=at.derive, clock_hz=clock_hz)
+        if at.between_goals:
+            _forget_outside(grid)
         values = _as_float32(grid.targets, at)
         streams = _streams(contents, grid.bins, task=task, clock_hz=clock_hz)
     except (BadData, UsageError) as error:
@@ -84,6 +86,13 @@ def _spikes(contents: Contents, session: Session, layout: Layout) -> Series | Sp
             f"with `units` or `counts`"
         )
     return spikes
+
+
+def _forget_outside(grid: Grid) -> None:
+    """Targets before the first change of the goal and after the last are nobody's reach."""
+    if grid.cuts is None or len(grid.cuts) < 2:
+        raise UsageError("`between_goals` needs a layout whose `goals` change at least twice")
+    grid.targets[(grid.bins.ticks < grid.cuts[0]) | (grid.bins.ticks > grid.cuts[-1])] = np.nan
 
 
 def _streams(contents: Contents, bins: Bins, *, task: Task, clock_hz: int) -> dict[str, np.ndarray]:

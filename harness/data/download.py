@@ -67,12 +67,24 @@ def local_path(session: Session, data_root: Path | None) -> Path:
     if not path.is_file():
         raise MissingData(
             f"session {session.id!r} has no file {path}; put it there, or name the right folder with --data-root"
+            f"{_how_to_make(session.id, source, path.parent)}"
         )
     pin = read_pin(str(path), source.model_dump())
     if pin:
         advice = "it is another file or was changed: put the right one there, or correct its sha256 in the suite"
         check_file(path, pin, advice=advice)
     return path
+
+
+def _how_to_make(name: str, source: File, folder: Path) -> str:
+    """How a file is made from raw ones, and what is not known of those; empty for a file that is not made."""
+    if source.made_from is None:
+        return ""
+    lacking = source.made_from.unknown
+    return (
+        f". It is made from raw files by `harness data prepare {name} --raw FOLDER --out {folder}`"
+        f"{f'; not known of them yet: {lacking}' if lacking else ''}"
+    )
 
 
 def simulated_path(session: Session, cache: Cache, *, watcher: Watcher | None = None) -> Path:

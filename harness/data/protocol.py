@@ -70,7 +70,7 @@ class SpikesAt(Grown):
         return self
 
 
-class TargetAt(Model):
+class TargetAt(Grown):
     """Where a behaviour is, and how it becomes a target.
 
     derive: `as_is`, the value at t_k + lag, linearly interpolated; `difference`, the backward difference of the
@@ -82,7 +82,10 @@ class TargetAt(Model):
     mask: A series of the same length; samples where it is 0 count as not measured.
     clock: `nwb`, or `falcon-h1`, whose files keep the sample period in the attribute `rate` and the time of the
         first sample in the attribute `offset` of the data.
+    between_goals: Whether it counts as measured only from the first change of the layout's `goals` to the last.
     """
+
+    added = frozenset({"between_goals"})
 
     path: str
     outputs: tuple[str, ...]
@@ -91,6 +94,7 @@ class TargetAt(Model):
     members: tuple[str, ...] | None = None
     mask: str | None = None
     clock: Literal["nwb", "falcon-h1"] = "nwb"
+    between_goals: bool = False
 
     @model_validator(mode="after")
     def one_output_per_channel(self) -> "TargetAt":

@@ -13,6 +13,11 @@ from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt, Validation
 from harness.data.protocol import Layout as Layout
 from harness.data.protocol import Model as Model
 from harness.data.protocol import Task as Task
+from harness.data.sources import Dandi as Dandi
+from harness.data.sources import File as File
+from harness.data.sources import Simulated as Simulated
+from harness.data.sources import Source as Source
+from harness.data.sources import Zenodo as Zenodo
 from harness.data.split_rules import Split as Split
 from harness.data.split_rules import TrialSplit
 from harness.errors import UsageError
@@ -26,54 +31,6 @@ METRIC_NAMES = ("r2", "r2_weighted", "pearson", "rmse")
 """The metrics of `harness.score.metrics`, which stands beside this package and not below it."""
 
 M = TypeVar("M", bound=BaseModel)
-
-
-class Dandi(Model):
-    """An asset of the DANDI archive."""
-
-    host: Literal["dandi"]
-    dandiset: str
-    version: str
-    asset_id: str
-    path: str
-    size: PositiveInt
-    sha256: str
-    s3_url: str | None = None
-    licence: str
-
-
-class Zenodo(Model):
-    """A file behind plain HTTPS."""
-
-    host: Literal["zenodo"]
-    record: str
-    path: str
-    url: str
-    size: PositiveInt | None = None
-    sha256: str | None = None
-    md5: str | None = None
-    licence: str
-
-
-class File(Model):
-    """A file on this machine, relative to `--data-root`."""
-
-    host: Literal["file"]
-    path: str
-    sha256: str | None = None
-    licence: str = "not stated"
-
-
-class Simulated(Model):
-    """A session that the generator writes when it is needed."""
-
-    host: Literal["simulated"]
-    generator: Literal["reaching"] = "reaching"
-    parameters: Mapping[str, Any] = {}
-    licence: str = "CC0-1.0"
-
-
-Source = Annotated[Dandi | Zenodo | File | Simulated, Field(discriminator="host")]
 
 
 class Session(Model):
@@ -174,6 +131,8 @@ class Suite(Model):
                 scored = [t for t in s.tiers if t in PINNED_TIERS]
                 if scored:
                     raise ValueError(f"session {s.id!r} has no digest, so it cannot be in tier {scored[0]!r}")
+            if isinstance(s.source, File) and not s.source.sha256 and (pinned := set(s.tiers) & set(PINNED_TIERS)):
+                raise ValueError(f"session {s.id!r} has no sha256, so it cannot be in tier {min(pinned)!r}")
         return self
 
     def tiers(self) -> dict[str, int]:
@@ -188,8 +147,18 @@ class Suite(Model):
             UsageError: If the suite has no such tier.
         """
         if tier not in self.tiers():
-            raise UsageError(f"suite {self.label} has no tier {tier!r}; it has: {', '.join(self.tiers())}")
+            raise UsageError(
+                f"suite {self.label} has no tier {tier!r}; it has: {', '.join(self.tiers())}{self._waiting(tier)}"
+            )
         return tuple(s for s in self.sessions if tier in s.tiers)
+
+    def _waiting(self, tier: str) -> str:
+        """What keeps recordings out of the tiers of pinned ones."""
+        raws = {s.id: s.source.made_from for s in self.sessions if isinstance(s.source, File)}
+        lacking = [f"{name} ({made.unknown})" for name, made in raws.items() if made and made.unknown]
+        if tier not in PINNED_TIERS or not lacking:
+            return ""
+        return f". Real recordings wait for what is not known of their raw files: {'; '.join(lacking)}"
 
     def variants(self, tier: str | None = None) -> tuple["Suite", ...]:
         """One suite per task, each with the sessions that serve it: the main one, then `suite/task`.
