@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class Kalman(Decoder):
 
     inputs = ("spikes",)
     deterministic = True
+    noises: ClassVar[tuple[float, ...]] = NOISES
     seed: int = 0
     lead_s: float | None = None
     n_hidden: int | None = None
@@ -60,7 +62,7 @@ class Kalman(Decoder):
         choices = {
             "lead_bins": tuple(b for b in leads if b <= longest - 2) or (leads[0],),
             "n_hidden": _options(self.n_hidden, N_HIDDEN),
-            "noise": _options(self.noise, NOISES),
+            "noise": _options(self.noise, self.noises),
         }
         decays = tuple(float(np.exp(-bin_s / s)) for s in self.memory_s)
         shape = Shape(**{name: values[0] for name, values in choices.items()}, decays=decays)

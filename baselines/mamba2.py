@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from scipy.special import expit
 
+from baselines.mamba_backend import scan
+
 ROTARY_BASE = 10_000.0
 EPSILON = 1e-5
 
@@ -112,7 +114,7 @@ class Mamba2Block(torch.nn.Module):
         padded = torch.nn.functional.pad(u.transpose(1, 2), (self.shape.taps - 1, 0))
         u = torch.nn.functional.silu(self.convolution(padded).transpose(1, 2))
         heads = u.unflatten(-1, (self.shape.n_heads, self.shape.head))
-        y = chunked_scan(self.drive(u, heads)) + self.skip[:, None] * heads
+        y = scan(self.drive(u, heads), otherwise=chunked_scan) + self.skip[:, None] * heads
         return self.leave(self.norm(y.flatten(-2) * torch.nn.functional.silu(gate)))
 
     def drive(self, u: Any, heads: Any) -> Scan:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from baselines.features import Standard, scored_targets
+from baselines.features import Standard, Transform, scored_targets
 from baselines.parts import learned_and_held_out
 from harness import Inputs, Recording, SessionInfo
 from harness.torch_decoder import Schedule, Segment, TorchDecoder, run, train
@@ -17,6 +17,8 @@ from harness.torch_decoder import Schedule, Segment, TorchDecoder, run, train
 class CountsNetwork(TorchDecoder):
     """A network on standardised square-root counts. Subclasses write `build`, `reset` and a `step` in NumPy.
 
+    transform: What is done to counts first; a subclass that reads something else says "none".
+
     hidden: Units of a hidden layer.
     input_dropout, noise: Share of counts hidden, and standard deviation of what is added to them, in training.
     dropout: Share of the last hidden layer that is hidden in training.
@@ -24,6 +26,7 @@ class CountsNetwork(TorchDecoder):
     """
 
     inputs = ("spikes",)
+    transform: ClassVar[Transform] = "sqrt"
     hidden: int = 128
     input_dropout: float = 0.4
     noise: float = 0.0
@@ -42,7 +45,7 @@ class CountsNetwork(TorchDecoder):
         sd = targets.std(axis=0)
         self.offset_ = targets.mean(axis=0).astype(np.float32)
         self.sd_ = np.where(sd > 0, sd, 1).astype(np.float32)
-        standard = Standard.of([r.inputs.streams[self.inputs[0]] for r in train], "sqrt")
+        standard = Standard.of([r.inputs.streams[self.inputs[0]] for r in train], self.transform)
         self.mean_, self.gain_ = standard.mean, standard.gain
         self._train(train, validation)
 
@@ -72,7 +75,7 @@ class CountsNetwork(TorchDecoder):
     @property
     def standard(self) -> Standard:
         """The features of one bin or of many."""
-        return Standard(self.mean_, self.gain_, "sqrt")
+        return Standard(self.mean_, self.gain_, self.transform)
 
     def predict(self, inputs: Inputs, session: SessionInfo) -> np.ndarray:
         features = self.standard(inputs.streams[self.inputs[0]])

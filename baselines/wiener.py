@@ -57,8 +57,11 @@ class Wiener(Decoder):
         n_units = len(self.mean_)
         if self.alpha is not None:
             return [(self.alpha, n_bins * n_units)]
-        histories = dict.fromkeys((n_bins, max(1, n_bins // 2)))
-        return [(moments.n * p, n * n_units) for n in histories for p in PENALTIES_PER_BIN]
+        return [(moments.n * p, n * n_units) for n in self.histories(n_bins) for p in PENALTIES_PER_BIN]
+
+    def histories(self, n_bins: int) -> tuple[int, ...]:
+        """Numbers of bins to choose from, the fallback first."""
+        return tuple(dict.fromkeys((n_bins, max(1, n_bins // 2))))
 
     def _validate(self, linear: Linear, validation: Sequence[Recording]) -> float:
         self._keep(linear)

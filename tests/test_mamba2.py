@@ -94,16 +94,6 @@ def test_every_form_of_the_scan_is_the_recurrence(form, n_bins):
     np.testing.assert_allclose(form(scan).numpy(), slow_scan(scan), atol=1e-4)
 
 
-def test_the_chunked_scan_has_the_gradients_of_the_recurrence():
-    gradients = []
-    for form in (recurrence, lambda scan: chunked_scan(scan, chunk_bins=8)):
-        scan = drive(30).map(lambda x: x.double().requires_grad_())
-        form(scan).square().sum().backward()
-        gradients.append([getattr(scan, f.name).grad.numpy() for f in dataclasses.fields(scan)])
-    for one, other in zip(*gradients, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-8 * np.abs(one).max())
-
-
 class Calls(TorchDispatchMode):
     """Counts the operations that PyTorch carries out."""
 

@@ -194,7 +194,7 @@ def test_a_file_that_is_to_be_prepared_is_missed_with_the_command_that_makes_it(
     suite = load_suite("primate-lfp")
     session = next(s for s in suite.sessions if s.id == "indy_20160915_01")
     with pytest.raises(
-        MissingData, match="harness data prepare indy_20160915_01 --raw FOLDER.*record, size, md5, licence"
+        MissingData, match="harness data prepare indy_20160915_01 --raw.*record, size, md5, licence"
     ):
         local_path(session, tmp_path)
 

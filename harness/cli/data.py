@@ -1,4 +1,4 @@
-"""`harness data`: fetch recordings, list them, check them, and take in those that are already here."""
+"""`harness data`: fetch recordings, list them, check them, prepare raw ones, take in those that are already here."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,6 +129,24 @@ def add(
             f"none of {len(rows)} files is one that a suite pins ({len(pins)} pins are known); were they changed "
             f"after their download? A file pinned elsewhere needs `--manifest FILE`"
         )
+
+
+@app.command()
+def prepare(
+    session: Annotated[list[str] | None, typer.Argument(metavar="SESSION...", help="Sessions of the suite.")] = None,
+    suite: Annotated[str, typer.Option(help="A shipped suite, or a YAML file.")] = "primate-lfp",
+    raw: Annotated[Path | None, typer.Option(help="Folder of the raw files, named as the suite names them.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="The .mat file of one session.")] = None,
+    broadband: Annotated[Path | None, typer.Option(help="The raw .nwb file of the same session.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the new files; with --labels, the new file.")] = None,
+    area: Annotated[str, typer.Option(help="The array to keep, as the names of its channels begin.")] = "M1",
+    as_json: Json = False,
+) -> None:
+    """Make one small file of a raw broadband recording and its labels: slow voltage, behaviour, spikes."""
+    from harness.cli import prepare as command
+
+    asked = command.Asked(session or [], suite, raw=raw, labels=labels, broadband=broadband, out=out, area=area)
+    command.prepare(asked, as_json=as_json)
 
 
 @app.command()

@@ -15,6 +15,7 @@ import numpy as np
 
 UNITS_PATH = "units"
 COUNTS_PATH = "processing/ecephys/binned_spike_counts"
+LFP_PATH = "processing/ecephys/LFP/lfp"
 CURSOR_PATH = "processing/behavior/Position/cursor_pos"
 TARGET_PATH = "processing/behavior/Position/target_pos"
 TRIALS_PATH = "intervals/trials"
@@ -22,6 +23,8 @@ TRUTH_PATH = "scratch/ground_truth"
 
 FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 ELECTRODE_PITCH_UM, ELECTRODES_PER_ROW = 400.0, 10
+LFP_CHUNK = (10_000, 32)
+"""Samples, channels: ten seconds of a third of the array."""
 
 TRIAL_COLUMNS = {
     "go_cue_time": "when the animal may move, s",
@@ -67,14 +70,29 @@ class SpikeUnits:
 
 
 @dataclass(frozen=True)
+class Electrodes:
+    """An array: positions_um (n_electrodes, 2), the area of each, and of_units (n_units,) each unit's electrode."""
+
+    positions_um: np.ndarray
+    areas: Sequence[str]
+    of_units: np.ndarray
+
+
+@dataclass(frozen=True)
 class NwbContents:
-    """What goes into a file; `truth` is JSON that no decoder is shown."""
+    """What goes into a file; `truth` is JSON that no decoder is shown.
+
+    electrodes: Left out, each unit has an electrode of its own.
+    lfp: One channel per electrode, which must be given with it.
+    """
 
     units: SpikeUnits | None = None
     counts: Series | None = None
     positions: Sequence[Series] = ()
     trials: Mapping[str, np.ndarray] = field(default_factory=dict)
     truth: str = "{}"
+    electrodes: Electrodes | None = None
+    lfp: Series | None = None
 
 
 def write_nwb(path: Path, header: Header, contents: NwbContents) -> None:
@@ -83,9 +101,11 @@ def write_nwb(path: Path, header: Header, contents: NwbContents) -> None:
 
     nwb = _file(header)
     if contents.units:
-        _add_units(nwb, contents.units)
+        _add_units(nwb, contents.units, contents.electrodes or _one_per_unit(contents.units.areas))
     if contents.counts:
         _add_counts(nwb, contents.counts)
+    if contents.lfp:
+        _add_lfp(nwb, contents.lfp)
     _add_positions(nwb, contents.positions)
     if contents.trials:
         _add_trials(nwb, contents.trials)
@@ -138,28 +158,33 @@ def _file(header: Header) -> Any:
     )
 
 
-def _compressed(values: np.ndarray) -> Any:
+def _compressed(values: np.ndarray, chunks: tuple[int, ...] | None = None) -> Any:
     from hdmf.backends.hdf5 import H5DataIO
 
-    return H5DataIO(values, compression="gzip", compression_opts=1, shuffle=True)
+    return H5DataIO(values, compression="gzip", compression_opts=1, shuffle=True, chunks=chunks)
 
 
-def _add_electrodes(nwb: Any, areas: Sequence[str]) -> dict[str, Any]:
-    """One electrode per unit on square arrays, one array per area; returns area -> electrode group."""
+def _one_per_unit(areas: Sequence[str]) -> Electrodes:
+    """One electrode per unit on square arrays, one array per area."""
+    place = [divmod(list(areas[:i]).count(area), ELECTRODES_PER_ROW)[::-1] for i, area in enumerate(areas)]
+    return Electrodes(ELECTRODE_PITCH_UM * np.array(place, float), areas, np.arange(len(areas)))
+
+
+def _add_electrodes(nwb: Any, electrodes: Electrodes) -> dict[str, Any]:
+    """Fill the table of electrodes; returns area -> electrode group."""
+    areas = electrodes.areas
     device = nwb.create_device("array", description="simulated 10-column array of 0.4 mm pitch, one per area")
     groups = {
         area: nwb.create_electrode_group(area, description=f"array in {area}", location=area, device=device)
         for area in dict.fromkeys(areas)
     }
-    for i, area in enumerate(areas):
-        row, column = divmod(list(areas[:i]).count(area), ELECTRODES_PER_ROW)
-        place = {"rel_x": column * ELECTRODE_PITCH_UM, "rel_y": row * ELECTRODE_PITCH_UM}
-        nwb.add_electrode(group=groups[area], location=area, **place)
+    for area, (x_um, y_um) in zip(areas, electrodes.positions_um.tolist(), strict=True):
+        nwb.add_electrode(group=groups[area], location=area, rel_x=x_um, rel_y=y_um)
     return groups
 
 
-def _add_units(nwb: Any, units: SpikeUnits) -> None:
-    groups = _add_electrodes(nwb, units.areas)
+def _add_units(nwb: Any, units: SpikeUnits, electrodes: Electrodes) -> None:
+    groups = _add_electrodes(nwb, electrodes)
     nwb.add_unit_column("unit_name", "electrode, and how often its cells have been replaced since the first session")
     nwb.add_unit_column("area", "where the electrode is")
     nwb.add_unit_column("quality", "single: one cell; multi: two or three")
@@ -167,7 +192,7 @@ def _add_units(nwb: Any, units: SpikeUnits) -> None:
         nwb.add_unit(
             spike_times=times_s,
             obs_intervals=[[0.0, units.stop_s]],
-            electrodes=[i],
+            electrodes=[int(electrodes.of_units[i])],
             electrode_group=groups[units.areas[i]],
             unit_name=units.names[i],
             area=units.areas[i],
@@ -191,6 +216,27 @@ def _add_counts(nwb: Any, counts: Series) -> None:
             rate=counts.rate_hz,
             starting_time=0.0,
             continuity="step",
+        )
+    )
+
+
+def _add_lfp(nwb: Any, lfp: Series) -> None:
+    from pynwb.ecephys import LFP, ElectricalSeries
+
+    module = nwb.create_processing_module("ecephys", "field potentials, as recorded")
+    everywhere = nwb.create_electrode_table_region(list(range(lfp.values.shape[1])), "all electrodes of the array")
+    chunks = (min(LFP_CHUNK[0], lfp.values.shape[0]), min(LFP_CHUNK[1], lfp.values.shape[1]))
+    container = LFP()
+    module.add(container)  # first, so that the series finds the table of electrodes above it
+    container.add_electrical_series(
+        ElectricalSeries(
+            name=lfp.name,
+            description=lfp.description,
+            data=_compressed(lfp.values, chunks),
+            electrodes=everywhere,
+            rate=float(lfp.rate_hz),
+            starting_time=0.0,
+            conversion=lfp.conversion,
         )
     )
 

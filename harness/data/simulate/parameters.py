@@ -19,7 +19,22 @@ GENERATOR_VERSION = 1
 TEST_FRACTION = 0.2
 """The last part of a session is the test part: faults begin there and the best score is computed there."""
 
-STREAMS = ("dynamics", "population", "behaviour", "latents", "spikes", "faults", "linear-gaussian")
+STREAMS = (
+    "dynamics",
+    "population",
+    "behaviour",
+    "latents",
+    "spikes",
+    "faults",
+    "linear-gaussian",
+    "lfp",
+    "electrodes",
+    "lfp-noise",
+    "lfp-faults",
+)
+
+MAX_UNITS_WITH_LFP = 96
+"""One unit per electrode."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -51,6 +66,7 @@ class Parameters(Model):
     session: Which session of that subject; days go by between two of them.
     variant: `full` (log-linear spiking) or `linear-gaussian` (binned counts with a closed-form optimal filter).
     areas: Where the units lie, in equal shares; S1 lags the movement that M1 leads.
+    lfp: Whether the field potentials of the array are recorded too; nothing else changes with it.
     """
 
     subject_seed: NonNegativeInt = 0
@@ -61,11 +77,22 @@ class Parameters(Model):
     variant: Literal["full", "linear-gaussian"] = "full"
     areas: Annotated[tuple[Literal["M1", "S1"], ...], Field(min_length=1, max_length=2)] = ("M1",)
     faults: Faults = Faults()
+    lfp: bool = False
 
     @model_validator(mode="after")
     def the_known_optimum_holds(self) -> "Parameters":
         if self.variant == "linear-gaussian" and self.faults.any:
             raise ValueError("variant 'linear-gaussian' takes no faults: its optimum would no longer be known")
+        return self
+
+    @model_validator(mode="after")
+    def the_array_holds_the_units(self) -> "Parameters":
+        one_array = self.variant == "full" and len(self.areas) == 1 and self.n_units <= MAX_UNITS_WITH_LFP
+        if self.lfp and not one_array:
+            raise ValueError(
+                f"lfp is recorded by one array of {MAX_UNITS_WITH_LFP} electrodes: with it, variant must be 'full', "
+                f"areas one area and n_units at most {MAX_UNITS_WITH_LFP}"
+            )
         return self
 
     @property

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.nwb_write import Header, NwbContents, Series, SpikeUnits, write_nwb
+from harness.data.nwb_write import Electrodes, Header, NwbContents, Series, SpikeUnits, write_nwb
 from harness.data.simulate.behaviour import PAD_S, RATE_HZ, Behaviour, Reach, simulate_behaviour
+from harness.data.simulate.electrodes import positions_mm, unit_electrodes
 from harness.data.simulate.latents import Dynamics, simulate_latents, subject_dynamics
+from harness.data.simulate.lfp import STEP_UV, Lfp, Source, simulate_lfp
 from harness.data.simulate.linear_gaussian import BIN_S, linear_gaussian_session, position_m
 from harness.data.simulate.parameters import GENERATOR_VERSION, Parameters, parse, random_stream, spec_sha256
 from harness.data.simulate.population import Population, session_population
@@ -22,7 +24,7 @@ POSITION_STEP_M = 1e-6
 
 @dataclass(frozen=True)
 class SimulatedSession:
-    """Everything that is true of a session of the full model; what an LFP would be made from as well.
+    """Everything that is true of a session of the full model; what its LFP is made from as well.
 
     latents: (n_steps, n_latents), see `latents.simulate_latents`.
     spikes_s: one array of spike times per unit, seconds.
@@ -97,6 +99,8 @@ def _full(parameters: Parameters) -> NwbContents:
     n_samples = round(parameters.duration_s * RATE_HZ) + 1
     session = slice(round(PAD_S * RATE_HZ), round(PAD_S * RATE_HZ) + n_samples)
     readout = latent_readout(parameters, behaviour, simulated.latents)
+    lfp = simulate_lfp(lfp_source(simulated)) if parameters.lfp else None
+    facts = {"lfp": lfp.facts()} if lfp else {}
     return NwbContents(
         units=SpikeUnits(
             times_s=simulated.spikes_s,
@@ -111,8 +115,27 @@ def _full(parameters: Parameters) -> NwbContents:
             _position("target_pos", "target x, y", behaviour.target_m[session], RATE_HZ),
         ),
         trials=_trials(behaviour.reaches, parameters.duration_s),
-        truth=_truth(parameters, {"latent_readout": readout}, dynamics_matrix=simulated.dynamics.matrix.tolist()),
+        truth=_truth(
+            parameters, {"latent_readout": readout}, dynamics_matrix=simulated.dynamics.matrix.tolist(), **facts
+        ),
+        lfp=_lfp(lfp) if lfp else None,
+        electrodes=_electrodes(parameters) if lfp else None,
     )
+
+
+def lfp_source(simulated: SimulatedSession) -> Source:
+    """What the field potentials of a session are made from."""
+    return Source(simulated.parameters, simulated.behaviour, simulated.latents, simulated.population)
+
+
+def _lfp(lfp: Lfp) -> Series:
+    about = f"1 kHz, against a common reference, unfiltered; {STEP_UV} microvolts per count"
+    return Series("lfp", about, lfp.counts, RATE_HZ, "volts", STEP_UV * 1e-6)
+
+
+def _electrodes(parameters: Parameters) -> Electrodes:
+    places_um = 1000 * positions_mm()
+    return Electrodes(places_um, parameters.areas * len(places_um), unit_electrodes(parameters))
 
 
 def _linear_gaussian(parameters: Parameters) -> NwbContents:

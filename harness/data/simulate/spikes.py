@@ -1,6 +1,6 @@
 """Spikes from latents: log-linear rates, a dead time per cell, crowded electrodes and noisy thresholds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,8 +23,19 @@ def spike_trains(parameters: Parameters, population: Population, latents: np.nda
         One array per unit: (n_spikes,) spike times in seconds, strictly increasing ticks of the 30 kHz clock.
     """
     rng = random_stream(parameters, "spikes", session=parameters.session)
-    array = _Array(parameters, population, latents, _draw_fault(parameters, population))
+    array = _Array(parameters, population, latents, draw_fault(parameters, population))
     return [array.channel(i, rng) for i in range(parameters.n_units)]
+
+
+def tissue_rates_hz(parameters: Parameters, population: Population, latents: np.ndarray) -> np.ndarray:
+    """(n_units, n_steps) float32 summed rate of each unit's cells in the tissue itself.
+
+    A fault's new tuning is in it; killed channels and gains, which are about the recording, are not.
+    """
+    fault = draw_fault(parameters, population)
+    array = _Array(parameters, population, latents, replace(fault, gain=np.ones_like(fault.gain)))
+    cells = [np.flatnonzero(row).tolist() for row in population.rate_hz]
+    return np.array([sum(array.rate_hz(i, j) for j in row) for i, row in enumerate(cells)], np.float32)
 
 
 def inhomogeneous_poisson(rate_hz: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -64,8 +75,11 @@ def cell_train(rate_hz: np.ndarray, order: int, rng: np.random.Generator) -> np.
 
 
 @dataclass(frozen=True)
-class _Fault:
-    """What strikes the test part; drawn from a stream of its own, so that without faults nothing else changes."""
+class Fault:
+    """What strikes the test part; drawn from a stream of its own, so that without faults nothing else changes.
+
+    killed: (n_units,) bool. gain: (n_units,) factor of the rates. loadings: as in `Population`, the new tuning.
+    """
 
     doses: Faults
     first_step: int
@@ -74,13 +88,14 @@ class _Fault:
     loadings: np.ndarray
 
 
-def _draw_fault(parameters: Parameters, population: Population) -> _Fault:
+def draw_fault(parameters: Parameters, population: Population) -> Fault:
+    """Draw who is struck, and how, from the doses of a session."""
     doses, n_units = parameters.faults, parameters.n_units
     rng = random_stream(parameters, "faults", session=parameters.session)
     killed = rng.permutation(n_units) < round(doses.kill_fraction * n_units)
     gain = np.exp(doses.gain_shift * rng.normal(size=n_units))
     loadings = drifted(population.loadings, draw_loadings((n_units, N_CELLS), 1.0, rng), doses.tuning_drift)
-    return _Fault(doses, round(parameters.test_start_s / STEP_S), killed, gain, loadings)
+    return Fault(doses, round(parameters.test_start_s / STEP_S), killed, gain, loadings)
 
 
 @dataclass(frozen=True)
@@ -90,13 +105,13 @@ class _Array:
     parameters: Parameters
     population: Population
     latents: np.ndarray
-    fault: _Fault
+    fault: Fault
 
     def channel(self, i: int, rng: np.random.Generator) -> np.ndarray:
         """Spike times of electrode `i`: its cells and its noise, on the clock, less what the detector misses."""
         sources = [inhomogeneous_poisson(self._crossings_hz(i), rng)]
         for j in np.flatnonzero(self.population.rate_hz[i]).tolist():
-            sources.append(cell_train(self._rate_hz(i, j), self.population.order[i, j], rng))
+            sources.append(cell_train(self.rate_hz(i, j), self.population.order[i, j], rng))
         ticks = np.floor(np.sort(np.concatenate(sources)) * CLOCK_HZ)
         ticks = with_dead_time(ticks, DETECTOR_DEAD_S * CLOCK_HZ)
         if self.fault.killed[i]:
@@ -112,7 +127,8 @@ class _Array:
         rate_hz[self.fault.first_step :] += self.fault.doses.noise_hz
         return rate_hz
 
-    def _rate_hz(self, i: int, j: int) -> np.ndarray:
+    def rate_hz(self, i: int, j: int) -> np.ndarray:
+        """(n_steps,) rate of cell `j` of electrode `i`."""
         cells, fault = self.population, self.fault
         z = at(self.latents, start_s=cells.delay_s[i, j], n_steps=self._n_steps)
         rate_hz = cell_rate_hz(z, cells.loadings[i, j], cells.rate_hz[i, j])

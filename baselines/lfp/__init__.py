@@ -1,0 +1,1 @@
+"""Classical decoders of the local field potential, and the features that they read."""

@@ -1,0 +1,139 @@
+"""Sizes of the encoders, how long each stage trains, and the presets that fix both."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from baselines.mamba2 import Mamba2Shape
+from harness import HarnessError
+from harness.torch_decoder import Schedule
+
+CONVOLUTION_TAPS = 3
+ATTENTION_TAPS = 5
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """Sizes of one encoder.
+
+    n_channels: Columns of the input; sessions with fewer are padded, and a mask says so.
+    width: Values per bin in the backbone.
+    expand, head, state: As in `baselines.mamba2.Mamba2Shape`.
+    channel_features: Values per channel in the tokenizer.
+    both_ways: Whether it looks into the future: a block for each direction of time, and attention over all of it.
+    drop_path: Share of windows in which the last layer is skipped in training; earlier layers less, in proportion.
+    """
+
+    width: int
+    n_layers: int
+    expand: int
+    both_ways: bool
+    n_channels: int = 96
+    head: int = 64
+    state: int = 64
+    channel_features: int = 8
+    dropout: float = 0.1
+    drop_path: float = 0.0
+
+    def block(self, expand: int | None = None) -> Mamba2Shape:
+        """One Mamba-2 block of this encoder, or one of another expansion."""
+        return Mamba2Shape(
+            self.width,
+            expand=expand or self.expand,
+            head=self.head,
+            state=self.state,
+            dt_on_write=False,
+            rope=True,
+            gated_norm=False,
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a stage of pretraining goes about it; its length is counted in updates.
+
+    most_epochs: Limit for little material.
+    batch_windows: Windows in an update.
+    warm_up: Share of the updates in which the learning rate rises from 0.3 of its peak.
+    decay, final: How it falls to this share of its peak.
+    check_every: Updates between two looks at the loss on windows that are held out.
+    patience: Looks without a better loss before it stops early.
+    """
+
+    updates: int
+    most_epochs: int
+    batch_windows: int
+    learning_rate: float
+    warm_up: float
+    decay: Literal["cosine", "geometric"]
+    final: float
+    check_every: int
+    patience: int
+    weight_decay: float = 1e-5
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that grows with the machine.
+
+    window_bins: Of a training window, in every stage.
+    tuning, scratch: Supervised training on one session's labels, from a pretrained network and from nothing.
+    """
+
+    teacher: EncoderShape
+    student: EncoderShape
+    student_both_ways: EncoderShape
+    window_bins: int
+    masking: Recipe
+    distilling: Recipe
+    tuning: Schedule
+    scratch: Schedule
+
+
+SMALL = {"width": 96, "head": 48, "state": 16, "channel_features": 4}
+TINY = {"width": 16, "head": 8, "state": 8, "channel_features": 2, "n_channels": 8}
+
+PRESETS = {
+    "paper": Preset(
+        teacher=EncoderShape(256, 10, 2, True, drop_path=0.1),
+        student=EncoderShape(256, 10, 2, False),
+        student_both_ways=EncoderShape(256, 8, 1, True),
+        window_bins=500,
+        # Published: 384 windows on 16 GPUs at 1.53e-3; the rate goes with the square root of the batch.
+        masking=Recipe(10**6, 300, 64, 6.25e-4, 0.1, "geometric", 0.26, 250, 30),
+        distilling=Recipe(10**6, 300, 32, 5e-4, 0.0, "cosine", 0.01, 250, 30),
+        tuning=Schedule(500, 0, 32, updates=600, learning_rate=5e-4, weight_decay=1e-5),
+        scratch=Schedule(500, 0, 32, updates=600, learning_rate=5e-4, weight_decay=1e-5),
+    ),
+    "small": Preset(
+        teacher=EncoderShape(n_layers=2, expand=1, both_ways=True, drop_path=0.1, **SMALL),
+        student=EncoderShape(n_layers=2, expand=1, both_ways=False, **SMALL),
+        student_both_ways=EncoderShape(n_layers=2, expand=1, both_ways=True, **SMALL),
+        window_bins=250,
+        masking=Recipe(500, 60, 8, 2e-3, 0.1, "cosine", 0.05, 100, 6),
+        distilling=Recipe(600, 60, 8, 2e-3, 0.05, "cosine", 0.01, 100, 6),
+        tuning=Schedule(250, 0, 8, updates=200, learning_rate=1e-2, weight_decay=1e-2),
+        scratch=Schedule(250, 0, 8, updates=160, learning_rate=4e-3, weight_decay=1e-2),
+    ),
+    "tiny": Preset(
+        teacher=EncoderShape(n_layers=2, expand=2, both_ways=True, drop_path=0.1, **TINY),
+        student=EncoderShape(n_layers=2, expand=2, both_ways=False, **TINY),
+        student_both_ways=EncoderShape(n_layers=2, expand=1, both_ways=True, **TINY),
+        window_bins=60,
+        masking=Recipe(6, 60, 4, 2e-3, 0.1, "cosine", 0.05, 3, 6),
+        distilling=Recipe(6, 60, 4, 2e-3, 0.0, "cosine", 0.01, 3, 6),
+        tuning=Schedule(60, 0, 4, updates=6, learning_rate=2e-3, check_every=3),
+        scratch=Schedule(60, 0, 4, updates=6, learning_rate=2e-3, check_every=3),
+    ),
+}
+
+
+def preset_of(name: str) -> Preset:
+    """Look a preset up.
+
+    Raises:
+        HarnessError: If there is none of this name.
+    """
+    if name not in PRESETS:
+        raise HarnessError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]
