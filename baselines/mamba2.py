@@ -161,7 +161,7 @@ def quadratic(scan: Scan) -> Any:
 def decays(log_decay: Any) -> Any:
     """L of `quadratic`: (batch, n_bins, n_heads) -> (batch, n_heads, n_bins, n_bins)."""
     total = log_decay.transpose(1, 2).cumsum(dim=2)
-    later = torch.ones(total.shape[2], total.shape[2], dtype=torch.bool).triu(1)
+    later = torch.ones(total.shape[2], total.shape[2], dtype=torch.bool, device=total.device).triu(1)
     return (total[..., None] - total[..., None, :]).masked_fill(later, -torch.inf).exp()
 
 

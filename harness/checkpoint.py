@@ -9,8 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.errors import DecoderError
+
 _HEAD = struct.Struct("<Q32s")
 _PROGRESS = struct.Struct("<qqd")
+PROGRESS_BYTES = _PROGRESS.size
+_ARRAY = "array "
+"""Before every name in a note, so that none is an argument of the function that writes it."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +44,36 @@ class Checkpoint:
 
     def load(self) -> dict[str, np.ndarray] | None:
         """The arrays of an earlier, interrupted attempt at this very stage; None if there was none."""
-        kept = [found for slot in self._slots if (found := _read(slot))]
+        kept = self._kept()
         if not kept:
             return None
         self._n_saved, content = max(kept)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            return {name.removeprefix(_ARRAY): arrays[name] for name in arrays.files}
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep arrays from which this stage can go on: weights, the optimiser's, random generators', counters."""
+        """Keep arrays from which this stage can go on: weights, the optimiser's, random generators', counters.
+
+        Raises:
+            DecoderError: If one is an array of Python objects, which could never be read again.
+        """
+        named = {_ARRAY + name: np.asarray(values) for name, values in arrays.items()}
+        if objects := [name for name, values in named.items() if values.dtype.hasobject]:
+            raise DecoderError(
+                f"{objects[0].removeprefix(_ARRAY)!r} is an array of Python objects, which a checkpoint does not keep; "
+                f"give numbers or texts, None as NaN"
+            )
         if not self._slots:
             return
         buffer = io.BytesIO()
-        np.savez(buffer, **{name: np.asarray(values) for name, values in arrays.items()})  # type: ignore[arg-type]
-        self._n_saved += 1
+        np.savez(buffer, **named)  # type: ignore[arg-type]
+        # Of an earlier attempt that was not loaded, too: its newer note must not win over this one.
+        self._n_saved = 1 + (self._n_saved or max((count for count, _ in self._kept()), default=0))
         _write(self._slots[self._n_saved % len(self._slots)], self._n_saved, buffer.getvalue())
+
+    def _kept(self) -> list[tuple[int, bytes]]:
+        """(count, content) of the notes that are whole."""
+        return [found for slot in self._slots if (found := _read(slot))]
 
     def report(self, done: int, total: int, loss: float = float("nan")) -> None:
         """Say how far training is, in any unit; shown with the time left."""

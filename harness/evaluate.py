@@ -15,7 +15,7 @@ from harness import engine
 from harness.checkpoint import Progress
 from harness.data.identity import content_id
 from harness.data.suites import Session, Suite
-from harness.errors import UsageError
+from harness.errors import DecoderError, UsageError
 from harness.judge.hardware import why_not_served
 from harness.judge.host import describe, end_all
 from harness.judge.notes import progress_in
@@ -156,13 +156,17 @@ def _runs(plan: Plan, ref: DecoderRef) -> list[Run]:
         raise UsageError(f"decoder {ref.name!r} reads {', '.join(wanted)}; suite {plan.suite.label} gives {offered}")
     seeded = "seed" in found.parameters
     chosen = seeds[:1] if found.deterministic or not seeded else seeds
-    parents = [(one, _parent_ref(ref, one)) for one in found.parents]
+    try:
+        parents = [(one, _beginning(ref, one.where)) for one in found.parents]
+        sources = [source_sha256(where) for _, where in parents]
+    except DecoderError as error:
+        return [replace(_run(ref, found, source, s, wanted), fault=WorkerFault("failed", str(error))) for s in chosen]
     return [
         replace(
             _run(ref, found, source, s, wanted),
             parents=tuple(
-                _run(where, one, source_sha256(where), s, _offered(plan, one.inputs) or wanted)
-                for one, where in parents
+                _run(where, one, its_source, s, _offered(plan, one.inputs) or wanted)
+                for (one, where), its_source in zip(parents, sources, strict=True)
             ),
         )
         for s in chosen
@@ -180,13 +184,29 @@ def _run(ref: DecoderRef, found: Description, source: str, seed: int, inputs: tu
     return Run(ref, parameters, source, inputs, found.causal, seed, found.stages, found.delay)
 
 
-def _parent_ref(ref: DecoderRef, parent: Description) -> DecoderRef:
-    """Where a decoder is that `ref` begins with: beside it in its file, or in a module, perhaps under a known name."""
-    module, _, name = parent.where.partition(":")
+def _beginning(ref: DecoderRef, where: str) -> DecoderRef:
+    """A decoder that `ref` begins with: beside it in its file or package, or in a package that brings decoders.
+
+    Any other module that a foreign decoder names would be laid open to its worker.
+
+    Args:
+        ref: The decoder that names it.
+        where: `module:Class`, as its worker says.
+
+    Raises:
+        DecoderError: If it is anywhere else.
+    """
+    module, _, name = where.partition(":")
     if ref.is_file and module == module_of_file(Path(ref.module)):
         return DecoderRef(f"{Path(ref.module).name}:{name}", f"{ref.module}:{name}", ref.version)
-    known_as = next((one for one in known().values() if one.entry_point == parent.where), None)
-    return known_as or DecoderRef(name, parent.where, ref.version)
+    decoders = {one.entry_point: one for one in known().values()}
+    packages = {one.module.partition(".")[0] for one in (ref, *decoders.values()) if not one.is_file}
+    if module.partition(".")[0] not in packages:
+        raise DecoderError(
+            f"decoder {ref.name!r} begins with {where!r}, which is not beside it and in no package of decoders; "
+            f"write it into the same file or package"
+        )
+    return decoders.get(where) or DecoderRef(name, where, ref.version)
 
 
 def _description(plan: Plan, ref: DecoderRef, source: str) -> Description | WorkerFault:

@@ -88,6 +88,7 @@ class Learning(ABC):
             before = self.before.read() if self.before else None
             with Notes(self.notes) as notes:
                 learned = judge.learn(self.share.candidate(), self.lesson(), after=before, notes=notes)
+                learned = replace(learned, fit_s=notes.total_s(learned.fit_s))
         kept = {
             "status": learned.status,
             "error": learned.error,

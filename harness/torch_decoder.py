@@ -100,6 +100,10 @@ class Batch:
     targets: Any
     weights: Any
 
+    def to(self, device: Any) -> "Batch":
+        """The same batch there."""
+        return Batch(self.features.to(device), self.targets.to(device), self.weights.to(device))
+
 
 def repeatable(seed: int) -> None:
     """One seed, one thread, deterministic kernels."""
@@ -112,8 +116,13 @@ def run(network: Any, features: np.ndarray) -> np.ndarray:
     """One segment through a network without dropout: (n_bins, n_features) -> (n_bins, n_outputs) float32."""
     network.eval()
     with torch.inference_mode():
-        outputs: np.ndarray = network(torch.from_numpy(features)[None])[0].numpy()
+        outputs: np.ndarray = network(torch.from_numpy(features)[None].to(device_of(network)))[0].cpu().numpy()
     return outputs
+
+
+def device_of(network: Any) -> Any:
+    """Where a network's weights are."""
+    return next((weight.device for weight in network.parameters()), torch.device("cpu"))
 
 
 def train(
@@ -142,7 +151,7 @@ def train(
     for update in range(schedule.updates):
         for group in optimiser.param_groups:
             group["lr"] = schedule.learning_rate * one_cycle(update / schedule.updates)
-        _update(network.train(), next(source), optimiser, schedule.clip_norm)
+        _update(network.train(), next(source).to(device_of(network)), optimiser, schedule.clip_norm)
         _average(averaged, network, min(schedule.averaging, update / (update + 10)))
         last = update == schedule.updates - 1
         if not last and (update + 1) % schedule.check_every:

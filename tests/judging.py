@@ -1,5 +1,6 @@
 """One short recording, and one decoder of a file judged on it: what tests of the judge share."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,27 @@ ASKED = Asked(metric("r2"))
 PACED = replace(ASKED, paced=True)
 
 
-def recording() -> Recording:
-    """24 s of made-up counts with a break; the targets are the first two units."""
-    counts = np.random.default_rng(0).poisson(0.5, (N_BINS, N_UNITS)).astype(np.float32)
+def recording(inputs: Sequence[str] = ("spikes",)) -> Recording:
+    """24 s of made-up counts with a break; the targets are the first two units, also where signals are read instead."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.5, (N_BINS, N_UNITS)).astype(np.float32)
     starts = np.isin(np.arange(N_BINS), [0, 700])
-    return Recording(SESSION, Inputs({"spikes": counts}, starts, 0.02), counts[:, :2], np.ones(N_BINS, bool))
+    infos = {name: _signal_info(name) for name in inputs if name != "spikes"}
+    streams = {name: _signal(counts, info, rng) for name, info in infos.items()}
+    session = replace(SESSION, streams=infos) if infos else SESSION
+    given = Inputs(streams or {"spikes": counts}, starts, 0.02)
+    return Recording(session, given, counts[:, :2], np.ones(N_BINS, bool), {"spikes": counts} if infos else {})
+
+
+def _signal_info(name: str) -> StreamInfo:
+    n = 1 if name == "lfp" else 10
+    return StreamInfo(8, n, n / 0.02, "uV")
+
+
+def _signal(counts: np.ndarray, info: StreamInfo, rng: np.random.Generator) -> np.ndarray:
+    """(n_bins, samples_per_bin, n_channels): the first two units, mixed, in noise."""
+    mixed = counts[:, :2] @ rng.normal(size=(2, info.n_channels))
+    return np.asarray(mixed[:, None] + rng.normal(size=(len(counts), *info.shape)), np.float32)
 
 
 def strict() -> Profile:

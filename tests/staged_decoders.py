@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness import Cost, Decoder, Delay
+from harness.errors import UsageError
 
 
 def n_bins_and_labels(recordings):
@@ -179,3 +180,50 @@ class Noting(Diary):
                 os._exit(3)
             self.checkpoint.save({"k": np.array(k + 1), "weights": np.full(1000, k)})
             self.checkpoint.report(k + 1, 10, 1 / (k + 1))
+
+
+@dataclass
+class Told(Diary):
+    """Its pretraining, told of under another name or with other parameters."""
+
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.seed == 13:
+            raise UsageError("no luck with 13")
+
+    def pretrain(self, recordings):
+        self.told_ = np.zeros(1)
+
+
+def told(where: str, **lies) -> Decoder:
+    """A decoder that says it is somewhere else."""
+    kind = dataclass(type("Lying", (Told,), lies))
+    kind.__module__, _, kind.__qualname__ = where.partition(":")
+    return kind()
+
+
+@dataclass
+class BeginsElsewhere(Diary):
+    """Names a module that brings no decoders; the worker would be given its files to read."""
+
+    where: str = "os:getcwd"
+
+    def pretrained_by(self):
+        return told(self.where)
+
+
+@dataclass
+class BeginsWithOtherParameters(Diary):
+    """What it begins with has no such parameters."""
+
+    def pretrained_by(self):
+        return told(f"{__name__}:Told", parameters=lambda _: {"seed": 0, "absent": 1})
+
+
+@dataclass
+class BeginsUnluckily(Diary):
+    """What it begins with blames the user, once it is to learn."""
+
+    def pretrained_by(self):
+        return Told()

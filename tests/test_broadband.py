@@ -290,10 +290,12 @@ def spoilt(name: str) -> Raw:
         raw.values = raw.values.astype(np.uint8)
     elif name == "names":
         raw.names = ["M1 001"]
+    elif name == "slash":
+        raw.names = ["M1/a 1", "M1 002", "M1 003"]
     elif name == "area":
         raw.names = ["S1 001", "S1 002", "M10 001"]
     else:
-        raw.conversion = {"no conversion": None, "zero": 0.0}[name]
+        raw.conversion = {"no conversion": None, "zero": 0.0, "infinite": 1e300}[name]
     return raw
 
 
@@ -311,6 +313,8 @@ def spoilt(name: str) -> Raw:
         ("names", r"electrode_names' has 1 names, but data has 3 channels"),
         ("area", r"names no channel of 'M1': there are S1 001, S1 002, M10 001"),
         ("no conversion", r"data' has no attribute 'conversion'"),
+        ("slash", r"has the name 'M1/a 1', in which no '/' or ':' can be"),
+        ("infinite", r"reaches 1e\+30 V near 9\.0 s, which is no voltage of a brain"),
         ("zero", r"has conversion 0\.0, where the volts of one step belong"),
     ],
 )
@@ -318,6 +322,12 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path, name, sentence
     with pytest.raises(BadData, match=sentence):
         make_pack(job(tmp_path, spoilt(name)))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["raw.mat", "raw.nwb"]
+
+
+def test_eight_digits_that_are_no_day_are_no_date(tmp_path):
+    made = make_pack(replace(job(tmp_path, broadband_files.raw(n_samples=20_000)), session_id="lab_99999999_01"))
+    with h5py.File(made.path) as file:
+        assert file["session_start_time"][()].startswith(b"2000-01-01")
 
 
 @pytest.mark.parametrize("which", ["labels", "broadband"])

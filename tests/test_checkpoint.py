@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from harness.checkpoint import Checkpoint, Progress, read_progress
+from harness.errors import DecoderError
+from harness.judge.notes import Notes
 
 
 @pytest.fixture
@@ -54,6 +56,59 @@ def test_a_damaged_note_is_not_believed(files):
         if os.fstat(slot).st_size:
             os.pwrite(slot, b"x", 500)
     assert checkpoint(files).load() is None
+
+
+def test_a_note_after_one_that_was_never_loaded_is_the_newer_one(files):
+    earlier = checkpoint(files)
+    for k in range(4):
+        earlier.save({"k": np.array(k)})
+    checkpoint(files).save({"k": np.array(100)})
+    assert checkpoint(files).load()["k"] == 100
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "array x", "a/b", ""])
+def test_an_array_may_have_any_name(files, name):
+    checkpoint(files).save({name: np.arange(3)})
+    assert checkpoint(files).load()[name].tolist() == [0, 1, 2]
+
+
+def test_objects_are_refused_when_saved_for_they_could_never_be_loaded(files):
+    with pytest.raises(DecoderError, match="'best' is an array of Python objects"):
+        checkpoint(files).save({"best": None})
+    assert checkpoint(files).load() is None
+
+
+def test_seconds_of_interrupted_attempts_add_up_even_where_the_judge_was_killed(tmp_path):
+    with Notes(tmp_path / "n") as notes:
+        checkpoint(notes.descriptors).save({"k": np.array(1)})
+        assert notes.total_s(10.0) == 10.0
+    killed = Notes(tmp_path / "n").__enter__()
+    checkpoint(killed.descriptors).save({"k": np.array(2)})
+    began_s = (tmp_path / "n" / "spent").stat().st_mtime
+    for slot in killed.descriptors:
+        os.utime(slot, (began_s + 5, began_s + 5))
+        os.close(slot)
+    with Notes(tmp_path / "n") as notes:
+        assert notes.total_s(1.0) == pytest.approx(16.0)
+
+
+def test_progress_of_many_bytes_is_not_kept(tmp_path):
+    with Notes(tmp_path / "n") as notes:
+        checkpoint(notes.descriptors).save({"k": np.array(1)})
+        os.ftruncate(notes.descriptors[-1], 1 << 30)
+    assert (tmp_path / "n" / "progress").stat().st_size == 0
+
+
+def test_a_file_that_was_closed_to_everybody_is_made_anew(tmp_path, monkeypatch):
+    (tmp_path / "first").write_bytes(b"x")
+    opened, refusals = os.open, [PermissionError()]
+    monkeypatch.setattr(os, "open", lambda *given: _raise(refusals.pop()) if refusals else opened(*given))
+    with Notes(tmp_path) as notes:
+        assert os.fstat(notes.descriptors[0]).st_size == 0
+
+
+def _raise(error: Exception):
+    raise error
 
 
 def test_progress_is_read_as_reported_and_nonsense_is_nobodys(files):

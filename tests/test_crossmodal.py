@@ -1,16 +1,36 @@
 """The cross-modal networks: tokens, attention, masks, losses and sizes, each against a slow or closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
 import torch
 
 from baselines.crossmodal.distillation import misalignment, scored_mean
-from baselines.crossmodal.encoder import Band, Encoder, Layer, banded_attention, full_attention
-from baselines.crossmodal.masking import Autoencoder, Predictor, hidden_mean, masking, poisson_loss, squared_loss
+from baselines.crossmodal.encoder import (
+    Band,
+    Encoder,
+    Layer,
+    Reach,
+    banded_attention,
+    full_attention,
+    look_near,
+    near_attention,
+)
+from baselines.crossmodal.masking import (
+    Autoencoder,
+    Masking,
+    Predictor,
+    hidden_mean,
+    masking,
+    poisson_loss,
+    squared_loss,
+)
 from baselines.crossmodal.shape import PRESETS, Shape, preset_named
 from baselines.crossmodal.streaming import EncoderStream
 from baselines.crossmodal.tokens import LfpTokens, SpikeTokens
+from baselines.mamba2 import rotary_angles, rotated
 from harness import HarnessError
 
 SHAPE = Shape(8, 2, 2, predictor_width=4, predictor_layers=1, spike_patch=4, lfp_patch=3, taps=3)
@@ -103,6 +123,30 @@ def test_attention_sees_all_or_a_band_of_whole_bins(band, n_bins):
     np.testing.assert_allclose(answers, slow_attention(*three, band), atol=1e-5)
 
 
+@pytest.mark.parametrize("reach_bins", [0, 2, 50])
+def test_within_a_reach_a_token_sees_its_bin_and_those_around_it(reach_bins):
+    three = [2 * normal(2, 14, 4, seed=seed) for seed in range(3)]
+    found = near_attention(*(torch.from_numpy(x)[None] for x in three), Reach(reach_bins, 2))[0].numpy()
+    for i in range(14):
+        seen = np.flatnonzero(np.abs(np.arange(14) // 2 - i // 2) <= reach_bins)
+        alone = slow_attention(three[0][:, [i]].repeat(len(seen), axis=1), *(x[:, seen] for x in three[1:]), None)
+        np.testing.assert_allclose(found[:, i], alone[:, 0], atol=1e-5)
+
+
+def test_local_heads_begin_with_attention_that_falls_with_distance():
+    layer, n_bins = Layer(48, 2, ratio=1, dropout=0), 30
+    look_near(layer, 4.0)
+    torch.nn.init.zeros_(layer.project.weight)  # what is left of queries and keys is their biases
+    angles = rotary_angles(np.arange(n_bins), 24)
+    turns = [torch.from_numpy(f(angles)).float()[None, None] for f in (np.cos, np.sin)]
+    queries, keys = layer.project.bias.detach().view(3, 1, 2, 1, 24).expand(-1, 1, 2, n_bins, 24)[:2]
+    scores = rotated(queries, *turns, torch.cat)[0] @ rotated(keys, *turns, torch.cat)[0].mT / 24**0.5
+    assert np.ptp(scores[0].numpy()) < 1e-4
+    from_first = scores[1, 0].numpy()
+    assert from_first[0] == pytest.approx(4.0, rel=1e-4)
+    assert (np.diff(from_first[:4]) < 0).all() and from_first[0] > from_first[10:].max() + 1
+
+
 @pytest.mark.parametrize("context_bins", [None, 4])
 def test_only_the_causal_encoder_is_blind_to_the_future(context_bins):
     encoder = loud(Encoder(SHAPE, "lfp", {"a": 3}, context_bins=context_bins))
@@ -176,6 +220,17 @@ def test_squared_losses_compare_patch_by_patch():
     answers, values = normal(2, 5, 3, 3), normal(2, 5, 8, seed=1)
     losses = squared_loss(torch.from_numpy(answers), torch.from_numpy(values)).numpy().reshape(2, 5, 9)[..., :8]
     np.testing.assert_allclose(losses, (answers.reshape(2, 5, 9)[..., :8] - values) ** 2, rtol=1e-5)
+
+
+def test_a_predictor_with_a_reach_answers_from_latents_of_near_bins_alone():
+    shape = replace(SHAPE, predictor_reach_bins=2)
+    made, latents = loud(Predictor(shape, "spikes")), torch.from_numpy(normal(1, 9, 8))
+    masked = Masking(torch.arange(0, 18, 2)[None], torch.arange(18)[None] % 2 == 1)  # one patch of a bin is seen
+    changed = latents.clone()
+    changed[0, 4] += 1
+    answers, others = (made(x, masked, torch.zeros(2, 8)).detach()[0] for x in (latents, changed))
+    differs = (answers - others).abs().amax(dim=(1, 2)) > 1e-6
+    assert differs.tolist() == [2 <= bin <= 6 for bin in range(9)]
 
 
 @pytest.mark.parametrize("signal", ["spikes", "lfp"])

@@ -129,6 +129,22 @@ def test_a_decoder_that_begins_with_itself_is_a_failure_with_a_reason(files, tmp
     assert record.status == "invalid-output" and "pretrained_by" in record.error
 
 
+@pytest.mark.parametrize("where", ["os:getcwd", "sys:exit", "__main__:Any", "numpy:ndarray", "harness.evaluate:Any"])
+def test_what_is_begun_with_lies_beside_the_decoder_or_where_decoders_are(files, tmp_path, where):
+    suite = tiny(pretraining=["tiny-0"])
+    record, _ = run(suite, files, tmp_path, "BeginsElsewhere", settings={"where": where})
+    assert record.status == "failed" and f"begins with '{where}', which is not beside it" in record.error
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "why"),
+    [("BeginsWithOtherParameters", 1, "has no field 'absent'"), ("BeginsUnluckily", 13, "no luck with 13")],
+)
+def test_a_beginning_that_cannot_be_made_fails_its_decoder_and_not_the_evaluation(files, tmp_path, name, seed, why):
+    record, _ = run(tiny(pretraining=["tiny-0"]), files, tmp_path, name, seeds=[seed])
+    assert record.status == "failed" and why in record.error
+
+
 def test_training_that_died_goes_on_from_its_notes_when_it_is_run_again(files, tmp_path):
     suite = tiny(pretraining=["tiny-0"])
     died, _ = run(suite, files, tmp_path, "Noting")
@@ -136,6 +152,7 @@ def test_training_that_died_goes_on_from_its_notes_when_it_is_run_again(files, t
     assert died.status == "failed" and progress_in(notes) == Progress(5, 10, 1 / 5)
     record, learned = run(suite, files, tmp_path, "Noting", rerun="failed")
     assert record.status == "ok" and int(learned["tiny-0/began_at_"]) == 5
+    assert record.learning[0].seconds > died.learning[0].seconds, "the time of both attempts"
     assert not list((tmp_path / "unfinished").iterdir()), "what is done needs no notes"
 
 

@@ -4,9 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from harness.data.nwb import read_contents
+from harness.data.nwb import Wanted, read_contents
 from harness.data.prepare import look_ahead, prepare
-from harness.data.protocol import Layout, SpikesAt, TargetAt, Task
+from harness.data.protocol import Layout, SignalAt, SpikesAt, TargetAt, Task
 from harness.data.suites import load_suite
 from harness.errors import BadData, HarnessError, MissingData, UsageError
 from tests import mat_files
@@ -172,6 +172,12 @@ def test_a_layout_that_asks_for_what_these_files_lack_is_refused(tmp_path, chang
     layout = LAYOUT.model_copy(update=changes if changes != {"targets": "mask"} else {"targets": masked})
     with pytest.raises(UsageError, match="a layout of MATLAB files can give"):
         read(small().write(tmp_path / "a.mat"), layout)
+
+
+def test_a_task_of_signals_is_refused_in_words_on_a_file_that_cannot_have_them(tmp_path):
+    with pytest.raises(UsageError, match="a MATLAB file has no signals, and the task wants 'lfp'"):
+        layout = LAYOUT.model_copy(update={"signals": {"lfp": SignalAt(path="lfp")}})
+        read_contents(small().write(tmp_path / "a.mat"), layout, "velocity", Wanted(signals=("lfp",)))
 
 
 def test_reaches_need_goals(tmp_path):

@@ -251,7 +251,8 @@ def test_a_fitted_decoder_keeps_one_encoder_and_answers_alike_when_restored(kind
     decoder, test = fitted(kind), recording(120, seed=7, starts=(0, 70))
     state = decoder.state()
     assert {k.split(".")[1] for k in state if k.startswith("network.")} == {kind.role}
-    assert {k for k in state if not k.startswith("network.")} == {"mean_", "gain_", "readout_", "intercept_"}
+    own = {k for k in state if not k.startswith("network.")}
+    assert own == {"mean_", "gain_", "readout_", "intercept_", "scan_backend_"}
     fresh = kind(preset="tiny")
     fresh.restore(state, [test.session])
     expected = decoder.predict(test.inputs, test.session)
@@ -278,7 +279,7 @@ def test_the_chain_of_pretraining_hands_on_what_each_stage_learned():
     student = pretrained(Realm)
     assert RealmLabelFree(preset="tiny").pretrained_by() == Realm(preset="tiny")
     assert Realm(preset="tiny", seed=3).pretrained_by() == RealmTeacher(preset="tiny", seed=3)
-    assert {k.split(".")[1] for k in student} == {"student"}
+    assert {k.split(".")[1] for k in student if k.startswith("network.")} == {"student"}
     near = student["network.student.tokenizer.merge.weight"] - teacher.state()["network.teacher.tokenizer.merge.weight"]
     assert 0 < np.abs(near).max() < 0.1  # it began as the teacher's and was trained on
 
@@ -291,7 +292,31 @@ def test_a_label_free_student_keeps_the_pretrained_weights_and_a_tuned_one_its_t
     )
     for key, before in pretrained.items():
         np.testing.assert_array_equal(free.state()[key], before)
-        assert np.array_equal(tuned.state()[key], before) == (".tokenizer." in key)
+        stays = ".tokenizer." in key or key == "scan_backend_"
+        assert np.array_equal(tuned.state()[key], before) == stays
+
+
+def test_a_preset_may_tune_the_tokenizer_too(monkeypatch):
+    before = pretrained(Realm)
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["tiny"], tunes_tokenizer=True))
+    tuned = Realm(preset="tiny")
+    tuned.restore(before, [recording(10).session])
+    tuned.fit([recording(400, seed=5)], [recording(150, seed=6)])
+    trained = [not np.array_equal(tuned.state()[key], before[key]) for key in before if key.startswith("network.")]
+    assert all(trained)
+    assert not PRESETS["paper"].tunes_tokenizer  # as published
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_scan_that_the_last_trained_stage_ran_on_is_kept_as_text(kind, monkeypatch):
+    decoder = kind(preset="tiny")
+    before = pretrained(kind)
+    monkeypatch.setattr("baselines.realm.family.backend_note", lambda device: np.frombuffer(b"another", np.uint8))
+    decoder.restore(before, [recording(10).session])
+    decoder.fit([recording(400, seed=5)], [recording(150, seed=6)])
+    trains_in_fit = kind in (Realm, RealmScratch)
+    text = bytes(decoder.state()["scan_backend_"]).decode()
+    assert text == ("another" if trains_in_fit else f"own scan, torch {torch.__version__}")
 
 
 @pytest.mark.parametrize("task, same", [(0.0, True), (1.0, False)])

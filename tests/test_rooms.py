@@ -13,7 +13,8 @@ import harness
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("harness", "baselines", "leaderboard_app", "tools")
 FLOORS = (
-    ("errors", "types", "checkpoint"),
+    ("errors", "types"),
+    ("checkpoint",),
     ("decoder",),
     ("registry", "torch_decoder"),
     ("data", "score"),

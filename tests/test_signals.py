@@ -278,3 +278,15 @@ def test_behaviour_outside_of_the_reaches_counts_as_not_measured():
     scored_s = (np.flatnonzero(recording.scored) + 1) * 0.01
     assert (scored_s[0], scored_s[-1]) == (pytest.approx(4, abs=0.02), pytest.approx(55, abs=0.02))
     assert np.isnan(recording.targets[~recording.scored]).all()
+
+
+@pytest.mark.parametrize("damaged", [{"scale": np.full(3, 1e300)}, {"scale": np.full(3, 1e37)}, {"offset": 1e300}])
+def test_a_conversion_that_makes_a_signal_infinite_is_told_and_reaches_no_decoder(damaged):
+    with pytest.raises(BadData, match=r"session 's': signal 'lfp' becomes larger than float32 can hold"):
+        align(contents(noise(3000), **damaged), SESSION, task=TASK, layout=LAYOUT)
+
+
+def test_a_filter_too_slow_for_its_rate_is_refused_in_words():
+    rule = SLOW.model_copy(update={"high_pass": Butterworth(order=4, hz=1e-9)})
+    with pytest.raises(UsageError, match="so slow that float64 cannot tell its poles from 1"):
+        causal_stream(signal(noise(3000)), rule, edges_s(100), bin_s=0.01)

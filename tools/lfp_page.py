@@ -62,6 +62,7 @@ COMPARISONS = (
     ),
     Comparison(REALM, "pretraining and a teacher help: against the labels alone", "realm", "realm-scratch"),
     Comparison(REALM, "a teacher helps: against reconstruction alone", "realm-label-free", "realm-autoencoder"),
+    Comparison(REALM, "pretraining helps at all: against the network as drawn", "realm-label-free", "realm-untrained"),
     Comparison(REALM, "fine-tuned beats label-free", "realm", "realm-label-free"),
     Comparison(REALM, "looking ahead helps a little, label-free", "realm-bi", "realm-label-free"),
     Comparison(REALM, "the teacher itself is better than its causal student", "realm-teacher", "realm-label-free"),

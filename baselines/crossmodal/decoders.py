@@ -207,9 +207,13 @@ class Crossmodal(Taught):
 
 @dataclass
 class CrossmodalSupervised(Taught):
-    """A student of one session that aligns with the teacher's latents and predicts the behaviour."""
+    """A student of one session that aligns with the teacher's latents and predicts the behaviour.
+
+    cosine_weight: Published as 5; set it so with the `paper` preset. A short training does better with less.
+    """
 
     second: ClassVar[Aim] = "behaviour"
+    cosine_weight: float = 1.0
 
 
 @dataclass

@@ -26,6 +26,14 @@ class Band:
     n_patches: int
 
 
+@dataclass(frozen=True)
+class Reach:
+    """A token sees those of bins no further than `reach_bins` from its own, before and after."""
+
+    reach_bins: int
+    n_patches: int
+
+
 class Layer(torch.nn.Module):
     """Attention and gated perceptron, each added to what came in."""
 
@@ -37,20 +45,39 @@ class Layer(torch.nn.Module):
         self.widen, self.narrow = torch.nn.Linear(width, 2 * ratio * width), torch.nn.Linear(ratio * width, width)
         self.dropout = torch.nn.Dropout(dropout)
 
-    def forward(self, x: Any, turns: tuple[Any, Any], band: Band | None) -> Any:
+    def forward(self, x: Any, turns: tuple[Any, Any], band: Band | Reach | None) -> Any:
         """x: (batch, n_tokens, width); turns: cosines and sines, (batch or 1, 1, n_tokens, head / 2)."""
         projected = self.project(self.norm(x)).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys = (rotated(one, *turns, torch.cat) for one in projected[:2])
-        seen = full_attention if band is None else banded_attention
+        seen = ATTENTIONS[type(band)]
         attended = seen(queries, keys, projected[2], band).transpose(1, 2).flatten(2)
         x = x + self.dropout(self.merge(attended))
         gate, up = self.widen(self.second_norm(x)).chunk(2, dim=-1)
         return x + self.dropout(self.narrow(torch.nn.functional.silu(gate) * up))
 
 
+def look_near(layer: Layer, locality: float) -> None:
+    """Begin with attention to near bins, more of it from head to head.
+
+    The same bias b in queries and keys adds 2 b^2 sum_i cos(frequency_i * distance) / sqrt(head) to a score: at
+    distance 0 that is `locality` * i_head, and less elsewhere.
+    """
+    head = layer.merge.in_features // layer.n_heads
+    with torch.no_grad():
+        biases = layer.project.bias.view(3, layer.n_heads, head)
+        biases[:2] = (locality * torch.arange(layer.n_heads) / head**0.5).sqrt()[:, None]
+
+
 def full_attention(queries: Any, keys: Any, values: Any, band: None = None) -> Any:
     """(batch, n_heads, n_tokens, head) each, and back."""
     return torch.nn.functional.scaled_dot_product_attention(queries, keys, values)
+
+
+def near_attention(queries: Any, keys: Any, values: Any, reach: Reach) -> Any:
+    """The same within a `Reach`."""
+    bins = torch.arange(queries.shape[2], device=queries.device) // reach.n_patches
+    allowed = (bins[:, None] - bins).abs() <= reach.reach_bins
+    return torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed)
 
 
 def banded_attention(queries: Any, keys: Any, values: Any, band: Band) -> Any:
@@ -73,6 +100,9 @@ def band_mask(band: Band, n_blocks: int) -> Any:
     return allowed
 
 
+ATTENTIONS = {type(None): full_attention, Band: banded_attention, Reach: near_attention}
+
+
 class Trunk(torch.nn.Module):
     """Layers, and a normalisation at the end."""
 
@@ -83,8 +113,11 @@ class Trunk(torch.nn.Module):
             [Layer(width, n_heads, ratio=shape.ratio, dropout=shape.dropout) for _ in range(n_layers)]
         )
         self.norm = torch.nn.RMSNorm(width, eps=EPSILON)
+        if shape.locality:
+            for layer in self.layers:
+                look_near(layer, shape.locality)
 
-    def forward(self, x: Any, bins: Any, band: Band | None = None) -> Any:
+    def forward(self, x: Any, bins: Any, band: Band | Reach | None = None) -> Any:
         """x: (batch, n_tokens, width); bins: (batch or 1, n_tokens) int, when each token was."""
         angles = rotary_angles(np.arange(int(bins.max()) + 1), self.head)
         turns = tuple(torch.from_numpy(f(angles)).to(x)[bins][:, None] for f in (np.cos, np.sin))

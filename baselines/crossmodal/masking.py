@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from baselines.crossmodal.encoder import PLACE_SD, Encoder, Trunk
+from baselines.crossmodal.encoder import PLACE_SD, Encoder, Reach, Trunk
 from baselines.crossmodal.shape import MOST_COUNT, Shape, Signal
 from baselines.crossmodal.tokens import patched
 
@@ -38,7 +38,7 @@ class Predictor(torch.nn.Module):
 
     def __init__(self, shape: Shape, signal: Signal):
         super().__init__()
-        width = shape.predictor_width
+        width, self.reach_bins = shape.predictor_width, shape.predictor_reach_bins
         self.mask = torch.nn.Parameter(PLACE_SD * torch.randn(shape.width))
         self.enter, self.leave = torch.nn.Linear(shape.width, width), torch.nn.Linear(width, shape.patch(signal))
         self.trunk = Trunk(width, shape.predictor_layers, shape, n_heads=shape.n_heads)
@@ -50,7 +50,8 @@ class Predictor(torch.nn.Module):
         fillers = (self.mask + places).repeat(n_tokens // n_patches, 1).expand(len(latents), -1, -1)
         index = masked.visible[..., None].expand(-1, -1, latents.shape[-1])
         tokens = fillers.scatter(1, index, latents)
-        return self.leave(self.trunk(self.enter(tokens), bins)).unflatten(1, (-1, n_patches))
+        reach = None if self.reach_bins is None else Reach(self.reach_bins, n_patches)
+        return self.leave(self.trunk(self.enter(tokens), bins, reach)).unflatten(1, (-1, n_patches))
 
 
 class Autoencoder(torch.nn.Module):

@@ -19,6 +19,9 @@ class Shape:
     spike_patch, lfp_patch: Channels that share a token.
     taps, dilation_bins: Of the causal convolution that makes tokens of LFP.
     predictor_width, predictor_layers: Of the network that fills in what was masked; it is not needed afterwards.
+    predictor_reach_bins: How far it looks for latents, before and after; None: over the whole window, as published.
+    locality: How strongly heads attend to near bins before training, the first head not at all; 0: none, as published.
+    count_scale: Of the vectors of spike counts before training.
     """
 
     width: int
@@ -32,6 +35,9 @@ class Shape:
     taps: int = 5
     dilation_bins: int = 2
     dropout: float = 0.1
+    predictor_reach_bins: int | None = None
+    locality: float = 0.0
+    count_scale: float = 1.0
 
     def patch(self, signal: Signal) -> int:
         """Channels of a token."""
@@ -97,11 +103,22 @@ PRESETS = {
         on_gpu=True,
     ),
     "small": Preset(
-        Shape(96, 2, 4, predictor_width=48, predictor_layers=1, spike_patch=96, lfp_patch=96),
+        Shape(
+            96,
+            2,
+            4,
+            predictor_width=48,
+            predictor_layers=1,
+            spike_patch=96,
+            lfp_patch=96,
+            predictor_reach_bins=3,
+            locality=6.0,
+            count_scale=0.1,
+        ),
         window_s=1.0,
         context_s=0.5,
-        pretraining=Schedule(1000, 16, check_every=50, patience=10, most_epochs=40),
-        tuning=Schedule(60, most_epochs=10),
+        pretraining=Schedule(1500, 16, learning_rate=1e-3, check_every=50, patience=10, most_epochs=40),
+        tuning=Schedule(60, learning_rate=1e-3, most_epochs=10),
         distillation=Schedule(150, learning_rate=3e-3, most_epochs=40),
         many=Schedule(800, learning_rate=3e-3, check_every=50, most_epochs=40),
     ),

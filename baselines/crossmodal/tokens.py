@@ -28,6 +28,7 @@ class SpikeTokens(torch.nn.Module):
         # Before training a count's vector is about its number, so that tokens begin as the counts themselves.
         with torch.no_grad():
             self.counts.weight.mul_(0.1).add_(torch.arange(PADDING + 1.0).remainder(PADDING)[:, None])
+            self.counts.weight.mul_(shape.count_scale)
 
     def forward(self, counts: Any) -> Any:
         """(batch, n_bins, n_units) counts -> (batch, n_bins, n_patches, width)."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from baselines.realm.autoencoding import learn_by_autoencoding
-from baselines.realm.distillation import Weights, learn_from_teacher, lessons
+from baselines.realm.distillation import Weights, learn_from_teacher, lessons_of
 from baselines.realm.encoder import Encoder
 from baselines.realm.family import RealmFamily
 from baselines.realm.shape import EncoderShape
@@ -16,7 +16,7 @@ from baselines.realm.tuning import Labelled, Masked, tune
 from baselines.realm.windows import pool_of, stretches_of
 from baselines.ridge import Linear
 from harness import Decoder, Inputs, Recording
-from harness.torch_decoder import repeatable
+from harness.torch_decoder import Schedule, repeatable
 
 
 def autoencoded(decoder: RealmFamily, recordings: Sequence[Recording]) -> Encoder:
@@ -30,6 +30,17 @@ def autoencoded(decoder: RealmFamily, recordings: Sequence[Recording]) -> Encode
     return encoder
 
 
+def tuned_whole(
+    decoder: RealmFamily, train: Sequence[Recording], validation: Sequence[Recording], schedule: Schedule
+) -> Linear:
+    """Train a decoder's encoder in place, tokenizer included, together with a new head, which is returned."""
+    decoder.note_scan()
+    encoder = decoder.network[decoder.role]
+    parts = [[Labelled(decoder.rows(r.inputs), r) for r in part] for part in (train, validation)]
+    body, width = Masked(encoder, decoder.present), encoder.shape.width
+    return tune(body, parts[0], parts[1], width=width, schedule=schedule, seed=decoder.seed)
+
+
 @dataclass
 class RealmTeacher(RealmFamily):
     """The teacher itself, frozen: it looks both ways, so it answers whole recordings only."""
@@ -39,6 +50,7 @@ class RealmTeacher(RealmFamily):
 
     def pretrain(self, recordings: Sequence[Recording]) -> None:
         self.network = torch.nn.ModuleDict({self.role: autoencoded(self, recordings)})
+        self.note_scan()
 
 
 @dataclass
@@ -47,6 +59,7 @@ class RealmAutoencoder(RealmFamily):
 
     def pretrain(self, recordings: Sequence[Recording]) -> None:
         self.network = torch.nn.ModuleDict({self.role: autoencoded(self, recordings)})
+        self.note_scan()
 
 
 @dataclass
@@ -75,21 +88,27 @@ class Distilled(RealmFamily):
         pool = pool_of(stretches, window_bins=window_bins, stride_bins=window_bins)
         learn_from_teacher(
             student,
-            lessons(teacher, pool),
-            pool,
+            lessons_of(teacher, pool),
             self.sizes.distilling,
             weights=Weights(self.alignment, self.reconstruction, self.task),
             seed=self.seed,
             checkpoint=self.checkpoint,
         )
         self.network = torch.nn.ModuleDict({self.role: student})
+        self.note_scan()
 
 
 @dataclass
 class Realm(Distilled):
-    """The causal student, fine-tuned on a session's labels: its tokenizer stays, its layers and a new head learn."""
+    """The causal student, fine-tuned on a session's labels: its layers and a new head learn.
+
+    Whether its tokenizer learns too is the preset's decision, see `baselines.realm.shape.Preset.tunes_tokenizer`.
+    """
 
     def learn_answers(self, train: Sequence[Recording], validation: Sequence[Recording]) -> Linear:
+        if self.sizes.tunes_tokenizer:
+            return tuned_whole(self, train, validation, self.sizes.tuning)
+        self.note_scan()
         encoder = self.network[self.role]
         parts = [[Labelled(self.tokens(r.inputs), r) for r in part] for part in (train, validation)]
         return tune(
@@ -142,13 +161,12 @@ class RealmScratch(RealmFamily):
         self.start(recordings[0].session)
 
     def learn_answers(self, train: Sequence[Recording], validation: Sequence[Recording]) -> Linear:
-        encoder = self.network[self.role]
-        parts = [[Labelled(self.rows(r.inputs), r) for r in part] for part in (train, validation)]
-        return tune(
-            Masked(encoder, self.present),
-            parts[0],
-            parts[1],
-            width=encoder.shape.width,
-            schedule=self.sizes.scratch,
-            seed=self.seed,
-        )
+        return tuned_whole(self, train, validation, self.sizes.scratch)
+
+
+@dataclass
+class RealmUntrained(RealmFamily):
+    """The causal network as it was drawn, frozen, with a ridge read-out: what any pretraining has to beat."""
+
+    def learn_alone(self, recordings: Sequence[Recording]) -> None:
+        self.start(recordings[0].session)

@@ -24,6 +24,17 @@ class Weights:
     task: float = 0.0
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """Windows, and what a frozen teacher says about each.
+
+    taught: (n_windows, n_bins, width) float32, embeddings before the teacher's final normalisation.
+    """
+
+    pool: Pool
+    taught: np.ndarray
+
+
 class Student(torch.nn.Module):
     """An encoder with the two heads that its training needs and that are dropped afterwards."""
 
@@ -38,14 +49,13 @@ class Student(torch.nn.Module):
 
 
 def learn_from_teacher(
-    student: Encoder, taught: np.ndarray, pool: Pool, recipe: Recipe, *, weights: Weights, seed: int, checkpoint: Any
+    student: Encoder, lessons: Lessons, recipe: Recipe, *, weights: Weights, seed: int, checkpoint: Any
 ) -> float:
     """Train a student in place.
 
     Args:
         student: Its tokenizer is the teacher's to begin with.
-        taught: From `lessons`.
-        pool: Windows.
+        lessons: Windows and what the teacher says about them.
         recipe: Length and pace.
         weights: Of the terms of the loss.
         seed: Decides heads, order and what is reconstructed.
@@ -54,12 +64,12 @@ def learn_from_teacher(
     Returns:
         Loss on what is held out.
     """
-    device = device_to_train_on()
+    device, pool = device_to_train_on(), lessons.pool
     model = Student(student, pool.stretches[0].targets.shape[1]).to(device)
 
     def loss(numbers: np.ndarray, rng: np.random.Generator) -> Any:
         shown = rng.random((len(numbers), pool.window_bins)) < RECONSTRUCTED_SHARE
-        lesson = torch.from_numpy(taught[numbers]).to(device)
+        lesson = torch.from_numpy(lessons.taught[numbers]).to(device)
         return distillation_loss(
             model, pool.batch(numbers, device), lesson, torch.from_numpy(shown).to(device), weights
         )
@@ -69,8 +79,8 @@ def learn_from_teacher(
     return final
 
 
-def lessons(teacher: Encoder, pool: Pool) -> np.ndarray:
-    """What the frozen teacher says before its final normalisation, (n_windows, n_bins, width): once for all epochs."""
+def lessons_of(teacher: Encoder, pool: Pool) -> Lessons:
+    """Ask the frozen teacher about every window, once for all epochs."""
     device = device_to_train_on()
     teacher.eval().to(device)
     found = []
@@ -79,7 +89,7 @@ def lessons(teacher: Encoder, pool: Pool) -> np.ndarray:
             batch = pool.batch(np.arange(i, min(i + BATCH_WINDOWS, len(pool.windows))), device)
             found.append(teacher.hidden(batch.values, batch.present).cpu().numpy())
     teacher.cpu()
-    return np.concatenate(found)
+    return Lessons(pool, np.concatenate(found))
 
 
 def distillation_loss(model: Student, batch: Batch, lesson: Any, shown: Any, weights: Weights) -> Any:

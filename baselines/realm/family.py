@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from baselines.features import History, Standard
+from baselines.mamba_backend import backend_note
 from baselines.parts import part
 from baselines.readout import Embedded, fit_readout, readout_answers
 from baselines.realm.encoder import Encoder
 from baselines.realm.shape import EncoderShape, Preset, preset_of
 from baselines.realm.streaming import EncoderStream
+from baselines.realm.training import device_to_train_on
 from baselines.realm.windows import padded, voltages
 from baselines.ridge import Linear
 from harness import Bin, Decoder, HarnessError, Inputs, Recording, SessionInfo
@@ -61,12 +63,20 @@ class RealmFamily(TorchDecoder):
         """Of the sessions of these recordings."""
         return max((r.session.streams[self.inputs[0]].n_channels for r in recordings), default=0)
 
+    def note_scan(self) -> None:
+        """Keep what runs the scan of the stage that is learned here; a later stage replaces the note.
+
+        scan_backend_: (n_bytes,) uint8, UTF-8 text of `baselines.mamba_backend.backend_name`.
+        """
+        self.scan_backend_ = backend_note(device_to_train_on())
+
     def learn_alone(self, recordings: Sequence[Recording]) -> None:
         """All stages before `fit`, on these recordings alone."""
         parent = self.pretrained_by()
         if parent is not None:
             parent.learn_alone(recordings)
             self.network = parent.network
+            self.scan_backend_ = parent.scan_backend_
         self.pretrain(recordings)
 
     def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> None:

@@ -76,8 +76,9 @@ class Recipe:
 class Preset:
     """Everything that grows with the machine.
 
-    window_bins: Of a training window, in every stage.
+    window_bins: Of a training window in pretraining.
     tuning, scratch: Supervised training on one session's labels, from a pretrained network and from nothing.
+    tunes_tokenizer: Whether fine-tuning trains the tokenizer too; published: it stays as pretraining left it.
     """
 
     teacher: EncoderShape
@@ -88,6 +89,7 @@ class Preset:
     distilling: Recipe
     tuning: Schedule
     scratch: Schedule
+    tunes_tokenizer: bool = False
 
 
 SMALL = {"width": 96, "head": 48, "state": 16, "channel_features": 4}
@@ -109,11 +111,13 @@ PRESETS = {
         teacher=EncoderShape(n_layers=2, expand=1, both_ways=True, drop_path=0.1, **SMALL),
         student=EncoderShape(n_layers=2, expand=1, both_ways=False, **SMALL),
         student_both_ways=EncoderShape(n_layers=2, expand=1, both_ways=True, **SMALL),
-        window_bins=250,
-        masking=Recipe(500, 60, 8, 2e-3, 0.1, "cosine", 0.05, 100, 6),
-        distilling=Recipe(600, 60, 8, 2e-3, 0.05, "cosine", 0.01, 100, 6),
-        tuning=Schedule(250, 0, 8, updates=200, learning_rate=1e-2, weight_decay=1e-2),
-        scratch=Schedule(250, 0, 8, updates=160, learning_rate=4e-3, weight_decay=1e-2),
+        window_bins=125,
+        masking=Recipe(1000, 60, 8, 3e-3, 0.1, "cosine", 0.05, 200, 6),
+        distilling=Recipe(1500, 60, 8, 3e-3, 0.05, "cosine", 0.01, 300, 6),
+        # The same for both, so that what differs is the pretraining.
+        tuning=Schedule(250, 0, 8, updates=160, learning_rate=8e-3, weight_decay=1e-2),
+        scratch=Schedule(250, 0, 8, updates=160, learning_rate=8e-3, weight_decay=1e-2),
+        tunes_tokenizer=True,
     ),
     "tiny": Preset(
         teacher=EncoderShape(n_layers=2, expand=2, both_ways=True, drop_path=0.1, **TINY),

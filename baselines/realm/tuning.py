@@ -10,6 +10,7 @@ import torch
 
 from baselines.features import scored_targets
 from baselines.realm.encoder import Encoder
+from baselines.realm.training import device_to_train_on
 from baselines.ridge import Linear
 from harness import Recording
 from harness.torch_decoder import Schedule, Segment, train
@@ -74,7 +75,8 @@ def tune(
     parts = [[s for one in part for s in _segments(one, offset, sd)] for part in (learned, validation)]
     n_windows = sum(int(segment.scored.sum()) for segment in parts[0]) / schedule.window_bins
     updates = min(schedule.updates, MOST_EPOCHS * math.ceil(n_windows / schedule.batch_size))
-    train(model, parts[0], parts[1], schedule=replace(schedule, updates=updates), seed=seed)
+    train(model.to(device_to_train_on()), parts[0], parts[1], schedule=replace(schedule, updates=updates), seed=seed)
+    model.cpu()
     weight, bias = (w.detach().numpy().astype(np.float64) for w in (model.head.weight, model.head.bias))
     return Linear(weight * sd[:, None], bias * sd + offset)
 

@@ -50,7 +50,7 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
 
     Raises:
         BadData: If there is no bin, no unit or far too many bins, counted bins do not fit the task's bins, or a
-            behaviour is too large for float32.
+            behaviour or a signal is too large for float32.
         UsageError: If the layout does not say where a stream is, the task's bin is no whole number of ticks, or a
             stream's filter does not fit its signal.
     """
@@ -105,8 +105,19 @@ def _streams(contents: Contents, bins: Bins, *, task: Task, clock_hz: int) -> di
             edges_s = bins.ticks / clock_hz
             peers = rule.chain == "peer"
             make = peer_stream if peers else causal_stream
-            made[name] = make(signal, rule, edges_s, bin_s=task.bin_s)
+            with np.errstate(over="ignore", invalid="ignore"):
+                made[name] = make(signal, rule, edges_s, bin_s=task.bin_s)
+            _refuse_overflow(made[name], rule.signal)
     return made
+
+
+def _refuse_overflow(stream: np.ndarray, signal: str) -> None:
+    """Finite numbers in a file may not be finite any more in physical units and float32."""
+    if not np.isfinite(stream).all():
+        raise BadData(
+            f"signal {signal!r} becomes larger than float32 can hold; its data, `conversion` or `offset` are damaged: "
+            f"take the file that the suite pins"
+        )
 
 
 def _stream_infos(contents: Contents, spikes: Series | SpikeTrains | None, task: Task) -> dict[str, StreamInfo]:

@@ -131,6 +131,8 @@ def find_broadband(nwb: NwbFile, *, area: str, names: Sequence[str] = ()) -> Bro
     columns = tuple(i for i, name in enumerate(found) if re.match(rf"{re.escape(area)}\b", name))
     if not columns:
         raise nwb.bad(NAMES, f"names no channel of {area!r}: there are {', '.join(found[:3])} and so on")
+    if wrong := [found[i] for i in columns if "/" in found[i] or ":" in found[i]]:
+        raise nwb.bad(NAMES, f"has the name {wrong[0]!r}, in which no '/' or ':' can be; names are like 'M1 001'")
     return Broadband(nwb, columns, tuple(found[i] for i in columns), int(data.shape[0]), step)
 
 

@@ -31,6 +31,9 @@ SMALLEST_VOLTS_PER_STEP = 1e-9
 REGULAR_SAMPLES = 1e-3
 """Kept samples that are all this near to a regular grid, in raw samples, get a rate instead of time stamps."""
 
+MOST_VOLTS = 1e30
+"""What float32 still holds; less than this is perhaps a wrong unit, and a finding."""
+
 SPARE_BYTES = 50_000_000
 
 
@@ -148,7 +151,14 @@ def _fill(kept: KeptSamples, recording: Broadband, job: Job, watcher: Watcher) -
     watcher.started(name, size=recording.n_bytes)
     for times_s, values in recording.blocks(job.recipe):
         oddities.push(values)
-        kept_s, volts = decimator.push(times_s, values * recording.volts_per_step)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = np.multiply(values, recording.volts_per_step, dtype=np.float64)
+            kept_s, volts = decimator.push(times_s, scaled)
+        if not (np.abs(volts) < MOST_VOLTS).all():
+            raise BadData(
+                f"{job.broadband} reaches {MOST_VOLTS:g} V near {times_s[0]:.1f} s, which is no voltage of a brain; "
+                f"its data or their attribute `conversion` are damaged: take another copy"
+            )
         oddities.push_volts(volts)
         with _in_words(job):
             kept.push(kept_s, volts)

@@ -54,6 +54,8 @@ def read_contents(path: Path, layout: Layout, target: str, wanted: Wanted = EVER
         known = ", ".join(layout.signals) or "none"
         raise UsageError(f"the layout has no signal {absent[0]!r}; it has: {known}; add it to `signals`")
     with open_nwb(path) as nwb:
+        if layout.format == "matlab" and wanted.signals:
+            raise UsageError(f"a MATLAB file has no signals, and the task wants {wanted.signals[0]!r}; use an NWB file")
         if layout.format == "matlab":
             return read_matlab(nwb, layout, target)
         at = layout.spikes if wanted.spikes else None

@@ -111,8 +111,7 @@ def write_pack(
 
 
 def _file(header: PackHeader) -> NWBFile:
-    date = re.search(r"_(\d{8})_", header.session_id)
-    started = datetime.strptime(date[1], "%Y%m%d").replace(tzinfo=UTC) if date else NO_DATE
+    started = _date(header.session_id)
     return NWBFile(
         session_description=f"{header.session_id}: voltage, behaviour and spikes in one file, made from raw recordings",
         identifier=header.session_id,
@@ -122,6 +121,15 @@ def _file(header: PackHeader) -> NWBFile:
         notes="Only the day of the start is known, if that: it is read from the session's name.",
         subject=Subject(subject_id=header.subject),
     )
+
+
+def _date(session_id: str) -> datetime:
+    """The day that a session's name tells; digits may also be no day."""
+    found = re.search(r"_(\d{8})_", session_id)
+    try:
+        return datetime.strptime(found[1], "%Y%m%d").replace(tzinfo=UTC) if found else NO_DATE
+    except ValueError:
+        return NO_DATE
 
 
 def _packed(values: Any, chunks: bool | None = None) -> H5DataIO:

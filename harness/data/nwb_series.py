@@ -83,7 +83,7 @@ def read_signal(nwb: NwbFile, at: SignalAt) -> Signal:
     unit = text(nwb.dataset(data).attrs.get("unit", ""))
     to_unit = 1e6 if unit in VOLTS else 1.0
     scale = np.broadcast_to(_scale(nwb, at.path, at.columns) * to_unit, values.shape[1:])
-    if not np.isfinite(scale).all() or (values.dtype.kind == "f" and not np.isfinite(values.sum())):
+    if not np.isfinite(scale).all() or (values.dtype.kind == "f" and not np.isfinite(values.sum(dtype=np.float64))):
         row = int(np.argmin(np.isfinite(values).all(axis=1))) if values.dtype.kind == "f" else 0
         raise nwb.bad(data, f"is not finite, first in row {row}")
     names = _channel_names(nwb, at)

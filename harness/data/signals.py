@@ -84,7 +84,10 @@ def settled(sos: np.ndarray, row: np.ndarray) -> np.ndarray:
     """State of a filter to which this row (n_channels,) has always been given; (n_sections, 2, n_channels)."""
     from scipy.signal import sosfilt_zi  # slow to import
 
-    return np.asarray(sosfilt_zi(sos)[:, :, None] * row)
+    try:
+        return np.asarray(sosfilt_zi(sos)[:, :, None] * row)
+    except np.linalg.LinAlgError:
+        raise UsageError("a filter is so slow that float64 cannot tell its poles from 1; give it a higher hz") from None
 
 
 def filtered(sos: np.ndarray, block: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

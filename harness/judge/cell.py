@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.data.causality import CLOSE
+from harness.errors import UsageError
 from harness.judge import artifact, audit, sandbox
 from harness.judge.audit import Judged
 from harness.judge.chance import chance
@@ -111,7 +112,7 @@ def learn(candidate: Candidate, lesson: Lesson, *, after: Fitted | None = None, 
         return replace(after, fit_s=0.0)
     started = time.perf_counter()
     try:
-        with Worker(candidate.ref, candidate.settings, candidate.profile, fitting=True) as worker:
+        with _worker(candidate, fitting=True) as worker:
             if after:
                 worker.restore(after.artifact, after.sessions)
             started = time.perf_counter()
@@ -239,6 +240,20 @@ class _Run:
 @contextmanager
 def _restored(candidate: Candidate, fitted: Fitted) -> Iterator[Worker]:
     """A fresh worker that has restored an artefact."""
-    with Worker(candidate.ref, candidate.settings, candidate.profile) as worker:
+    with _worker(candidate) as worker:
         worker.restore(fitted.artifact, fitted.sessions)
         yield worker
+
+
+@contextmanager
+def _worker(candidate: Candidate, *, fitting: bool = False) -> Iterator[Worker]:
+    """A fresh worker; settings that it refuses were its own when it was described, so that is no user's mistake."""
+    worker = Worker(candidate.ref, candidate.settings, candidate.profile, fitting=fitting)
+    try:
+        worker.__enter__()
+    except UsageError as error:
+        raise WorkerFault("failed", f"UsageError: {error}") from None
+    try:
+        yield worker
+    finally:
+        worker.end()

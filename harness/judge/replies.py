@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.errors import DecoderError, HarnessError
 from harness.judge import artifact, wire
-from harness.judge.worker import MESSAGE_CHARACTERS
+from harness.judge.worker import MESSAGE_CHARACTERS, MOST_PARENTS
 from harness.types import Delay
 
 LONGEST_DELAY_BINS = 10_000
@@ -91,6 +91,8 @@ def described(told: Any) -> Description:
         json.dumps(told, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, KeyError, ValueError, RecursionError):
         raise WorkerFault("failed", "its fields must be finite JSON values: numbers, texts, lists or null") from None
+    if len(found.parents) > MOST_PARENTS:
+        raise WorkerFault("failed", f"it begins with {len(found.parents)} decoders; {MOST_PARENTS} are allowed")
     for one in (found, *found.parents):
         _refuse_nonsense(one)
     return found
