@@ -174,6 +174,13 @@ def test_the_causal_decoder_answers_step_by_step_as_in_one_piece():
     np.testing.assert_allclose(steps, whole, atol=1e-4 * np.abs(whole).max())
 
 
+def test_a_long_segment_is_embedded_in_stretches_as_in_one_piece(monkeypatch):
+    decoder, long = fitted(CrossmodalCausal), recording(n_bins=700, seed=5)
+    whole = decoder.predict(long.inputs, long.session)
+    monkeypatch.setattr("baselines.crossmodal.stages.STRETCH_CONTEXTS", 1)
+    assert np.allclose(decoder.predict(long.inputs, long.session), whole, atol=1e-5)
+
+
 def test_an_offline_decoder_has_no_steps():
     with pytest.raises(HarnessError, match="use predict"):
         Crossmodal().step({"lfp": np.zeros((1, N_CHANNELS), np.float32)})

@@ -16,6 +16,8 @@ from harness import HarnessError, Inputs, Recording
 HELD_OUT_SHARE = 0.1
 """Of each stretch, its end, where no validation part is given to stop by."""
 WINDOWS_AT_ONCE = 16
+STRETCH_CONTEXTS = 16
+"""What a causal encoder answers at once."""
 
 
 def spikes_of(recording: Recording) -> np.ndarray:
@@ -121,17 +123,31 @@ def embedded(
 ) -> np.ndarray:
     """A recording as latents: (n_bins, n_channels) -> (n_bins, width) float32.
 
-    An encoder with full attention gets consecutive windows, the last of which reaches back; a causal one each segment
-    as a whole.
+    An encoder with full attention gets consecutive windows, the last of which reaches back; a causal one stretches with
+    all that reaches into them before, so that memory does not grow with the recording.
     """
     encoder.eval()
     answers = np.empty((len(values), encoder.shape.width), np.float32)
     with torch.inference_mode():
         for segment in segments:
             n_bins = segment.stop - segment.start
-            whole = encoder.context_bins is not None or n_bins <= window_bins
-            answers[segment] = _windows(encoder, values[segment], key, n_bins if whole else window_bins)
+            if encoder.context_bins is not None:
+                answers[segment] = _stretches(encoder, values[segment], key)
+            else:
+                answers[segment] = _windows(encoder, values[segment], key, min(n_bins, window_bins))
     return answers
+
+
+def _stretches(encoder: Encoder, values: np.ndarray, key: str) -> np.ndarray:
+    """A causal encoder over a segment: layers look back one context each, and tokens as far as their kernel."""
+    before = len(encoder.trunk.layers) * encoder.context_bins + encoder.shape.taps * encoder.shape.dilation_bins
+    n_bins = STRETCH_CONTEXTS * encoder.context_bins
+    found = []
+    for start in range(0, len(values), n_bins):
+        first = max(0, start - before)
+        stretch = torch.from_numpy(np.ascontiguousarray(values[first : start + n_bins]))[None]
+        found.append(encoder(stretch, key)[0, start - first :].numpy())
+    return np.concatenate(found)
 
 
 def _windows(encoder: Encoder, values: np.ndarray, key: str, n_bins: int) -> np.ndarray:
