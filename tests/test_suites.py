@@ -193,9 +193,7 @@ def test_recordings_of_unknown_digest_are_in_no_scored_tier_and_a_message_says_w
 def test_a_file_that_is_to_be_prepared_is_missed_with_the_command_that_makes_it(tmp_path):
     suite = load_suite("primate-lfp")
     session = next(s for s in suite.sessions if s.id == "indy_20160915_01")
-    with pytest.raises(
-        MissingData, match="harness data prepare indy_20160915_01 --raw.*record, size, md5, licence"
-    ):
+    with pytest.raises(MissingData, match="harness data prepare indy_20160915_01 --raw.*record, size, md5, licence"):
         local_path(session, tmp_path)
 
 
