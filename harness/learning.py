@@ -13,6 +13,7 @@ from harness.data.identity import content_id
 from harness.data.suites import Session
 from harness.errors import BadData
 from harness.judge import cell as judge
+from harness.judge.artifact import backend_of
 from harness.judge.notes import Notes
 from harness.judge.wire import session_from_dict, session_to_dict
 from harness.judge.worker import STAGES
@@ -119,6 +120,7 @@ class Learning(ABC):
             labels=self.stage != "pretrain" or self.share.plan.suite.pretraining_labels,
             decoder=self.share.run.ref.name,
             artifact_sha256=sha256(learned.artifact),
+            backend=backend_of(learned.artifact),
         )
         return [*(self.before.history if self.before else []), own]
 

@@ -129,10 +129,13 @@ class Delay:
 
     look_ahead_bins: Later bins that an answer waits for.
     interpolation_bins: Further bins that it waits for the next of its supporting points.
+    window_s: Of a decoder that answers whole windows (`causal = False`), which come when the window is over. Its
+        answers are about their own bins all the same.
     """
 
     look_ahead_bins: int = 0
     interpolation_bins: int = 0
+    window_s: float = 0.0
 
     @property
     def bins(self) -> int:

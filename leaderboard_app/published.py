@@ -14,7 +14,19 @@ TASKS = {
     "primate-reaching": ("spike-velocity",),
 }
 """Suite -> tasks of the file whose rows stand beside it."""
-COLUMNS = ("method", "dataset", "session_or_split", "metric", "value", "spread", "causal", "params", "source_id")
+COLUMNS = (
+    "method",
+    "dataset",
+    "session_or_split",
+    "metric",
+    "value",
+    "spread",
+    "causal",
+    "params",
+    "source_id",
+    "verified",
+    "where_found",
+)
 
 
 def published(suite: str) -> pd.DataFrame:
@@ -40,8 +52,9 @@ def show_published(suite: str) -> None:
         return
     with st.expander(f"Published numbers for this task ({len(table)})"):
         st.caption(
-            "As their authors state them, on other recordings, splits and filters than this board's, with no judge "
-            "between: neither ranked nor comparable row by row. `datasets/published_results.csv` has every source."
+            "As published, on other recordings, splits and filters than this board's, with no judge between: neither "
+            "ranked nor comparable row by row. `verified` says whether the number was read in the primary text or at "
+            "second hand."
         )
         config = {"value": st.column_config.NumberColumn(format="%.3f")}
         st.dataframe(table, hide_index=True, column_config=config, alt="Published results, not ranked")

@@ -227,3 +227,22 @@ class BeginsUnluckily(Diary):
 
     def pretrained_by(self):
         return Told()
+
+
+@dataclass
+class WithBackend(Diary):
+    """Notes what code ran."""
+
+    def fit(self, train, validation):
+        super().fit(train, validation)
+        self.scan_backend_ = np.frombuffer(b"own scan, torch 9\n", np.uint8)
+
+
+@dataclass
+class InWindows(Diary):
+    """Answers whole windows."""
+
+    causal = False
+
+    def delay(self):
+        return Delay(window_s=2.0)

@@ -379,7 +379,7 @@ def run(*words: object):
 def test_the_command_prepares_a_lab_s_own_session(tmp_path):
     wanted = job(tmp_path)
     raw = ("--labels", wanted.labels, "--broadband", wanted.broadband)
-    (row,) = json.loads(run(*raw, "--out", tmp_path / "mine.nwb", "--json").stdout)
+    row = json.loads(run(*raw, "--out", tmp_path / "mine.nwb", "--json").stdout)
     assert row["session"] == "mine"
     assert row["sha256"] == hashlib.sha256((tmp_path / "mine.nwb").read_bytes()).hexdigest()
     said = run(*raw, "--out", tmp_path / "mine.nwb").stdout.splitlines()
@@ -400,7 +400,7 @@ def suite_file(folder: Path, **labels: str) -> Path:
 def test_the_command_prepares_sessions_of_a_suite(tmp_path):
     wanted = job(tmp_path)
     suite = suite_file(tmp_path, md5=hashlib.md5(wanted.labels.read_bytes()).hexdigest())
-    (row,) = json.loads(run(SESSION, "--suite", suite, "--raw", tmp_path, "--out", tmp_path / "new", "--json").stdout)
+    row = json.loads(run(SESSION, "--suite", suite, "--raw", tmp_path, "--out", tmp_path / "new", "--json").stdout)
     assert (row["session"], Path(row["path"])) == (SESSION, tmp_path / "new" / "down.nwb")
     with NWBHDF5IO(row["path"], "r") as io:
         assert io.read().subject.subject_id == "Indy"

@@ -13,9 +13,10 @@ import pytest
 
 from harness.data.cache import Cache
 from harness.data.download import locate
+from harness.data.protocol import SignalStream
 from harness.data.suites import load_suite
 from harness.errors import UsageError
-from harness.evaluate import evaluate
+from harness.evaluate import evaluate, shared_out
 from harness.judge import cell as judge_cell
 from harness.plan import Plan
 from harness.registry import find
@@ -117,6 +118,19 @@ def test_a_decoder_that_wants_another_stream_is_told_what_the_suite_gives(plan, 
     (tmp_path / "other.py").write_text(source)
     with pytest.raises(UsageError, match="reads lfp; suite tiny@1 gives spikes"):
         evaluate(replace(plan, decoders=[find(f"{tmp_path}/other.py:SumOfCounts")]), Quiet())
+
+
+def test_in_a_suite_of_several_tasks_a_decoder_runs_where_its_streams_are(plan, tmp_path):
+    source = HOSTILE.read_text().replace('inputs = ("spikes",)', 'inputs = ("lfp",)')
+    (tmp_path / "other.py").write_text(source)
+    on_lfp = find(f"{tmp_path}/other.py:SumOfCounts")
+    signals = {"lfp": SignalStream(signal="lfp", samples_per_bin=1)}
+    lfp = plan.suite.task.model_copy(update={"inputs": ("lfp",), "signals": signals})
+    variants = [plan.suite, plan.suite.model_copy(update={"task": lfp})]
+    plans = shared_out(replace(plan, decoders=[*plan.decoders, on_lfp]), variants)
+    assert [[ref.name for ref in p.decoders] for p in plans] == [["train-mean", "wiener"], ["train-mean", on_lfp.name]]
+    with pytest.raises(UsageError, match="reads lfp; suite tiny@1 gives spikes"):
+        shared_out(replace(plan, decoders=[on_lfp]), variants[:1])
 
 
 def finished(store: Path) -> dict[str, int]:

@@ -99,3 +99,9 @@ def test_a_disturbed_pass_is_repeated_and_most_must_be_calm(monkeypatch, script,
     assert (len(found.all), found.noisy, found.why) == (n_passes, noisy, "busy" if noisy else "")
     assert found.round_trip_ns[0] == (5 if n_passes == 1 else 3) * MS
     assert found.all[0][0] == 5 * MS
+
+
+def test_a_window_is_waited_for_and_only_named_where_there_is_one():
+    found = delays(Delay(window_s=5.0), bin_s=0.01, lag_s=0.0, filter_s=0.009, compute_ms=0.0)
+    assert found["window"] == 5000 and found["total"] == pytest.approx(5019)
+    assert "window" not in delays(Delay(), bin_s=0.01, lag_s=0.0, filter_s=0.0, compute_ms=1.0)

@@ -124,6 +124,19 @@ def test_a_pretraining_that_two_decoders_begin_with_is_done_once(files, tmp_path
     assert another_seed.learning[0].key != first.learning[0].key
 
 
+def test_a_record_says_what_a_decoder_notes_of_its_backend(files, tmp_path):
+    record, _ = run(tiny(), files, tmp_path, "WithBackend")
+    assert {stage.backend for stage in record.learning} == {"own scan, torch 9?"}
+
+
+def test_the_window_of_a_decoder_that_looks_ahead_is_its_latency_in_the_record(files, tmp_path):
+    record, _ = run(tiny(), files, tmp_path, "InWindows")
+    assert record.delays_ms == {"look_ahead": 0, "interpolation": 0, "window": 2000, "filter": 0, "bin": 20} | {
+        "compute": 0,
+        "total": 2020,
+    }
+
+
 def test_a_decoder_that_begins_with_itself_is_a_failure_with_a_reason(files, tmp_path):
     record, _ = run(tiny(), files, tmp_path, "Endless")
     assert record.status == "invalid-output" and "pretrained_by" in record.error

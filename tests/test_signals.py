@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from harness.data.align import align
 from harness.data.causality import alignment_looks_ahead
 from harness.data.contents import Contents, Series, Signal, SpikeTrains
+from harness.data.peer import peer_velocity
 from harness.data.protocol import Butterworth, Layout, SignalAt, SignalStream, SpikesAt, TargetAt, Task
 from harness.data.signals import causal_stream
 from harness.data.split import PARTS, split
@@ -246,6 +247,27 @@ def test_the_papers_protocol_gives_z_scores_of_what_lies_between_the_goals():
     assert np.allclose(recording.inputs.streams["lfp"].std(axis=0), 1, atol=1e-3)
     assert np.allclose(recording.targets.mean(axis=0), 0, atol=1e-3)
     assert recording.privileged["spikes"].sum() == 51
+
+
+def test_the_papers_bins_lie_at_the_times_of_their_labels():
+    """A behaviour whose length is no whole number of 10 ms: resampled times drift away from an even grid."""
+    plain = peer_contents()
+    n = len(plain.target.times_s) - 2
+    target = replace(plain.target, values=plain.target.values[:n], times_s=plain.target.times_s[:n])
+    aligned = align(replace(plain, target=target, goals=plain.goals[:n]), SESSION, task=PEER_TASK, layout=PEER_LAYOUT)
+    velocity = peer_velocity(target.values, plain.goals[:n], target.times_s)
+    assert np.abs(aligned.ticks / aligned.clock_hz - velocity.times_s).max() <= 0.5 / aligned.clock_hz + 1e-9
+    assert np.ptp(np.diff(velocity.times_s)) < 1e-9 < abs(np.diff(velocity.times_s)[0] - 0.01)
+
+
+def test_two_tasks_of_a_suite_have_the_same_bins_where_a_signal_begins_late():
+    late = contents(noise(6000))
+    lfp = late.signals["lfp"]
+    late = replace(late, signals={"lfp": replace(lfp, values=lfp.values[1234:], times_s=lfp.times_s[1234:])})
+    on_spikes = Task(inputs=("spikes",), target="velocity", bin_s=0.01, within=("lfp",))
+    both = [align(late, SESSION, task=task, layout=LAYOUT) for task in (TASK, on_spikes)]
+    assert np.array_equal(both[0].ticks, both[1].ticks) and len(both[0].ticks) == 476
+    assert np.array_equal(both[0].recording.targets, both[1].recording.targets, equal_nan=True)
 
 
 def test_the_papers_protocol_is_found_to_look_ahead():

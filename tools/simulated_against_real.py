@@ -2,7 +2,7 @@
 
 Needs matplotlib (`pip install matplotlib`, or the extra `dev`) and the real recordings:
 
-    python tools/simulated_against_real.py --realdata ../shared/realdata --images docs/images
+    python tools/simulated_against_real.py --realdata FOLDER --images docs/images
 """
 
 import argparse
@@ -241,7 +241,7 @@ def levels(minutes: float, n_subjects: int) -> np.ndarray:
 def main() -> None:
     """Print the table and write the plots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--realdata", type=Path, default=Path("../shared/realdata"))
+    parser.add_argument("--realdata", type=Path, required=True)
     parser.add_argument("--images", type=Path, default=Path("docs/images"))
     options = parser.parse_args()
     sessions = {name: real_session(options.realdata / path, v) for name, (path, v) in REAL.items()}

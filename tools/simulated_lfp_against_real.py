@@ -2,7 +2,7 @@
 
 Needs matplotlib (`pip install matplotlib`, or the extra `dev`) and the real recordings:
 
-    python tools/simulated_lfp_against_real.py --realdata ../shared/realdata --images docs/images
+    python tools/simulated_lfp_against_real.py --realdata FOLDER --images docs/images
 """
 
 import argparse
@@ -181,7 +181,7 @@ def _rounded(values: Sequence[float]) -> list[float]:
 def main() -> None:
     """Print the table and the levels, and write the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--realdata", type=Path, default=Path("../shared/realdata"))
+    parser.add_argument("--realdata", type=Path, required=True)
     parser.add_argument("--images", type=Path, default=Path("docs/images"))
     parser.add_argument(
         "--subjects", type=int, default=8, help="measure the levels on subjects 0, 1, ... up to so many"

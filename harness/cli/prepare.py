@@ -38,9 +38,10 @@ def prepare(asked: Asked, *, as_json: bool) -> None:
     from harness.data.progress import bars
 
     with bars() as watcher:
-        made = {job.session_id: make_pack(job, watcher=watcher) for job in jobs(asked)}
-    rows = [{"session": name, **_row(packed)} for name, packed in made.items()]
-    typer.echo(json.dumps(rows, indent=1) if as_json else "\n".join(_lines(row) for row in rows))
+        for job in jobs(asked):
+            row = {"session": job.session_id, **_row(make_pack(job, watcher=watcher))}
+            # At once: what a session was made of must not be lost with the failure of the next.
+            typer.echo(json.dumps(row) if as_json else _lines(row))
 
 
 def jobs(asked: Asked) -> "list[Job]":

@@ -1,7 +1,8 @@
 """One clock for everything: spikes counted in bins, signals and behaviour taken at each bin's right edge.
 
 Time becomes integer ticks once; from there on it is integer arithmetic. Nothing here looks at a sample later than a
-bin's right edge to make that bin's input, and nothing is filtered but signals, by the task's own rules, in one pass.
+bin's right edge to make that bin's input, and nothing is filtered but signals, by the task's own rules, in one pass;
+the papers' own protocol (`chain: peer`, `derive: peer`) is the one exception.
 """
 
 from collections.abc import Mapping

@@ -158,3 +158,18 @@ def count_spikes(spikes: SpikeTrains, ticks: np.ndarray, *, bin_ticks: int, cloc
     kept = rows >= 0
     np.add.at(counts.reshape(-1), rows[kept] * n_units + units[kept], np.float32(1))
     return counts
+
+
+def count_until(spikes: SpikeTrains, ticks: np.ndarray, *, bin_ticks: int, clock_hz: int) -> np.ndarray:
+    """Count spikes in the `bin_ticks` before each of `ticks`, which are at least as far apart.
+
+    Returns:
+        (n_bins, n_units) float32.
+    """
+    counts = np.zeros((len(ticks), len(spikes.names)), np.float32)
+    k = to_ticks(spikes.times_s, clock_hz)
+    rows = np.searchsorted(ticks, k, side="right")
+    kept = rows < len(ticks)
+    kept[kept] = k[kept] >= ticks[rows[kept]] - bin_ticks
+    np.add.at(counts, (rows[kept], spikes.units[kept]), np.float32(1))
+    return counts

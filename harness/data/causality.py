@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.data.align import Aligned
 from harness.data.contents import Contents, Series, Signal, SpikeTrains
-from harness.data.signals import SNAP_PERIODS
+from harness.data.signals import SIGNAL_SNAP_PERIODS
 
 Manner = Literal["noise", "reversed", "cut"]
 MANNERS: tuple[Manner, ...] = get_args(Manner)
@@ -141,7 +141,7 @@ def _series_after(series: Series, instant_s: float, manner: Manner, rng: np.rand
 
 
 def _signal_after(signal: Signal, instant_s: float, manner: Manner, rng: np.random.Generator) -> Signal:
-    k = int(np.searchsorted(signal.times_s, instant_s + SNAP_PERIODS * signal.period_s, side="right"))
+    k = int(np.searchsorted(signal.times_s, instant_s + SIGNAL_SNAP_PERIODS * signal.period_s, side="right"))
     values = changed_after(signal.values, k, manner, rng)
     return replace(signal, values=values, times_s=signal.times_s[: len(values)])
 

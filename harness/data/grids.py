@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.data.bins import GAP_PERIODS, Bins, bins_of, count_spikes, stretches, to_ticks
+from harness.data.bins import GAP_PERIODS, Bins, bins_of, count_until, stretches, to_ticks
 from harness.data.contents import Contents, Series, SpikeTrains
 from harness.data.peer import PEER_RATE_HZ, peer_velocity
 from harness.data.protocol import Task
@@ -121,18 +121,20 @@ _Cut = tuple[Series, Bins, np.ndarray | None]
 
 
 def _peer(contents: Contents, spikes: Spikes, *, task: Task, clock_hz: int) -> Grid:
-    """The LFP papers' bins and labels; spikes are counted in the 10 ms before each label's time."""
+    """The LFP papers' bins and labels. After FFT resampling, times are a little more than 10 ms apart.
+
+    Spikes are counted in the 10 ms before each label's time.
+    """
     if contents.goals is None:
         raise UsageError("`derive: peer` needs the layout's `goals`: it keeps what is between first and last change")
     if isinstance(spikes, Series) or abs(task.bin_s * PEER_RATE_HZ - 1) > 1e-9 or task.lag_s:
         raise UsageError("`derive: peer` needs spike times, bins of 10 ms and no lag, as published")
     velocity = peer_velocity(contents.target.values, contents.goals, contents.target.times_s)
     bin_ticks = whole_ticks(task.bin_s, clock_hz)
-    k = np.arange(len(velocity.times_s))
-    ticks = to_ticks(velocity.times_s[:1], clock_hz) + bin_ticks * k
-    empty = np.empty((len(k), 0), np.float32)
-    counts = count_spikes(spikes, ticks, bin_ticks=bin_ticks, clock_hz=clock_hz) if spikes else empty
-    return Grid(Bins(ticks, k == 0, counts), velocity.values, None)
+    ticks = to_ticks(velocity.times_s, clock_hz)
+    empty = np.empty((len(ticks), 0), np.float32)
+    counts = count_until(spikes, ticks, bin_ticks=bin_ticks, clock_hz=clock_hz) if spikes else empty
+    return Grid(Bins(ticks, np.arange(len(ticks)) == 0, counts), velocity.values, None)
 
 
 def _bin_per_sample(contents: Contents, spikes: SpikeTrains, *, task: Task, bin_ticks: int, clock_hz: int) -> _Cut:

@@ -109,7 +109,7 @@ def _regular(signal: np.ndarray, times_s: np.ndarray, regular_s: np.ndarray) -> 
 
 
 def _slow(signal: np.ndarray, rate_hz: float) -> np.ndarray:
-    """One channel, filtered and at 100 Hz. One at a time: all of 40 minutes at 1 kHz are 2 GB."""
+    """One channel, filtered and at 100 Hz, in float64, which all channels of a long session at once would not fit."""
     from scipy.signal import butter, filtfilt, iirnotch, resample
 
     filtered = signal - signal.mean()

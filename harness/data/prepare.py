@@ -54,9 +54,10 @@ def look_ahead(suite: Suite, session: Session, path: Path) -> str:
 
 
 def _contents(suite: Suite, session: Session, path: Path, task: Task) -> Contents:
+    read = [task.signals[name].signal for name in task.streams if name != SPIKES]
     wanted = Wanted(
         spikes=SPIKES in task.streams,
-        signals=tuple(dict.fromkeys(task.signals[name].signal for name in task.streams if name != SPIKES)),
+        signals=tuple(dict.fromkeys((*read, *task.within))),
         trial_columns=columns_of(suite.splits[session.split]),
     )
     return read_contents(path, suite.layouts[session.layout], task.target, wanted)

@@ -174,6 +174,7 @@ class Task(Grown):
     """What is decoded from what.
 
     signals: Stream name -> how it is made, for every stream that is not `spikes`.
+    within: Further signals of the layout, where alone bins exist: so that two tasks have the same bins.
 
     grid: `bins`, bins cut on the layout's clock; `samples`, a row per behaviour sample t_k with the spikes of
         [t_k - 2 bin_s, t_k - bin_s), as NeuroBench's loader has it: a bin older than need be.
@@ -182,7 +183,7 @@ class Task(Grown):
         strictly causal, whatever the decoder is.
     """
 
-    added = frozenset({"grid", "binary", "label_look_ahead_s", "signals"})
+    added = frozenset({"grid", "binary", "label_look_ahead_s", "signals", "within"})
 
     inputs: tuple[str, ...]
     privileged: tuple[str, ...] = ()
@@ -194,6 +195,7 @@ class Task(Grown):
     binary: bool = False
     label_look_ahead_s: NonNegativeFloat = 0.0
     signals: Mapping[str, SignalStream] = {}
+    within: tuple[str, ...] = ()
 
     @property
     def streams(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Streams of continuous signals: referenced, filtered in one pass, and held at the instants of the bins.
 
-Nothing here looks at a sample later than the instant that it is for. A filter begins in the state that it would have
-if the first sample had always been there, so that an offset of the amplifier does not ring for seconds.
+But for the papers' own chain, nothing here looks at a sample later than the instant that it is for. A filter begins in
+the state that it would have if the first sample had always been there, so that an offset does not ring for seconds.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from harness.types import StreamInfo
 
 BLOCK_S = 30.0
 """Filtered at a time: memory does not grow with the length of a session."""
-SNAP_PERIODS = 1e-3
+SIGNAL_SNAP_PERIODS = 1e-3
 """A sample so little later than an instant is at that instant: amplifiers' clocks are floats of their own."""
 
 
@@ -46,7 +46,7 @@ def causal_stream(signal: Signal, rule: SignalStream, edges_s: np.ndarray, *, bi
     if rule.reference == "average" and n_channels < 2:
         raise UsageError("the average of one channel is that channel; set the stream's reference to `none`")
     instants_s = (edges_s[:, None] - bin_s / n * np.arange(n - 1, -1, -1)).reshape(-1)
-    rows = np.searchsorted(signal.times_s, instants_s + SNAP_PERIODS * signal.period_s, side="right") - 1
+    rows = np.searchsorted(signal.times_s, instants_s + SIGNAL_SNAP_PERIODS * signal.period_s, side="right") - 1
     stream = np.empty((len(rows), n_channels), np.float32)
     for first, block in _processed(signal, rule):
         wanted = slice(*np.searchsorted(rows, (first, first + len(block))))
@@ -58,7 +58,7 @@ def peer_stream(signal: Signal, rule: SignalStream, edges_s: np.ndarray, *, bin_
     """The LFP papers' stream, arguments and result as in `causal_stream`: it looks ahead."""
     if rule.samples_per_bin != 1:
         raise UsageError(f"the published chain gives one sample a bin of {bin_s:g} s, not {rule.samples_per_bin}")
-    values = signal.values * signal.scale + signal.offset
+    values = np.asarray(signal.values * signal.scale.astype(np.float32) + np.float32(signal.offset), np.float32)
     return peer_lfp(values, signal.times_s, 1 / signal.period_s, edges_s)[:, None]
 
 

@@ -14,6 +14,8 @@ from harness.judge.packing import Packed, pack_integers, unpack_integers, unpack
 KINDS = "biuf"
 HEADER_LIMIT = 8 << 20
 MOST_UNPACKED_BYTES = 1 << 30
+BACKEND, BACKEND_CHARACTERS = "backend_", 200
+"""How the name of such a note ends, and what of it is shown."""
 RESERVED = "__metadata__"
 DAMAGE = (ValueError, LookupError, ArithmeticError, AttributeError, TypeError, RecursionError, MemoryError)
 """What a damaged or hostile file makes the libraries raise."""
@@ -41,6 +43,17 @@ def pack(
             stored[name], notes[name] = packed.content, packed.note
     about = {"meta": json.dumps(meta or {})} | ({"packed": json.dumps(notes)} if notes else {})
     return bytes(save(stored, about))
+
+
+def backend_of(content: bytes) -> str:
+    """What a decoder notes of the code that ran, as uint8 text in an array whose name ends in `backend_`."""
+    try:
+        arrays = unpack(content) if content else {}
+    except DecoderError:
+        return ""
+    notes = [v for name, v in sorted(arrays.items()) if name.endswith(BACKEND) and v.dtype == np.uint8]
+    text = "; ".join(bytes(note.reshape(-1)[:BACKEND_CHARACTERS]).decode(errors="replace") for note in notes)
+    return "".join(c if c.isprintable() else "?" for c in text)[:BACKEND_CHARACTERS]
 
 
 def unpack(content: bytes) -> dict[str, np.ndarray]:

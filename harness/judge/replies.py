@@ -14,6 +14,7 @@ from harness.judge.worker import MESSAGE_CHARACTERS, MOST_PARENTS
 from harness.types import Delay
 
 LONGEST_DELAY_BINS = 10_000
+LONGEST_WINDOW_S = 1e6
 TOLD_STATUSES = ("failed", "out-of-memory", "invalid-output")
 
 
@@ -115,6 +116,12 @@ def _refuse_nonsense(found: Description) -> None:
         raise WorkerFault("failed", "causal and deterministic must be True or False")
     if not all(part.isidentifier() for part in str(found.where).replace(":", ".", 1).split(".")):
         raise WorkerFault("failed", f"{found.where!r:.80} is no class at the top level of a module; write it there")
+    if not (isinstance(found.delay.window_s, int | float) and 0 <= found.delay.window_s <= LONGEST_WINDOW_S):
+        raise WorkerFault(
+            "failed", f"delay().window_s must be 0 to {LONGEST_WINDOW_S:g} s, not {found.delay.window_s!r}"
+        )
+    if found.causal and found.delay.window_s:
+        raise WorkerFault("failed", "delay().window_s is for decoders that look ahead (causal = False); leave it out")
     waits = (found.delay.look_ahead_bins, found.delay.interpolation_bins)
     if not all(type(n) is int and 0 <= n <= LONGEST_DELAY_BINS for n in waits):
         raise WorkerFault("failed", f"delay() must give whole numbers of bins, 0 to {LONGEST_DELAY_BINS}, not {waits}")

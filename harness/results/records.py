@@ -95,6 +95,7 @@ class LearningStage(Part):
     labels: Whether it was given their labels.
     decoder: Whose stage it is: a pretraining may be another decoder's, such as a teacher's.
     artifact_sha256: Of the arrays that it left.
+    backend: Which of several implementations ran, where the decoder notes it in an array named `..backend_`.
     """
 
     stage: Literal["pretrain", "fit", "adapt"]
@@ -104,6 +105,7 @@ class LearningStage(Part):
     labels: bool
     decoder: str = ""
     artifact_sha256: str = ""
+    backend: str = ""
 
 
 class Cost(Part):

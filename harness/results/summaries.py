@@ -41,10 +41,12 @@ class Timing:
         return records.Latency(**asdict(summary), passes=max(s[kind]["n"] for s in chosen), spread=spread)
 
     def delays(self, task: Task, latency: records.Latency | None, answer: Delay, filter_s: float) -> dict[str, float]:
-        """From neural activity to the answer, in ms, by its parts; empty where nothing was timed."""
-        if latency is None:
+        """From neural activity to the answer, in ms, by its parts; empty where nothing was timed and none declared."""
+        if latency is None and not answer.window_s:
             return {}
-        return delays(answer, bin_s=task.bin_s, lag_s=task.lag_s, filter_s=filter_s, compute_ms=latency.p99)
+        # What looks ahead is never timed: its window is what makes it late.
+        compute_ms = latency.p99 if latency else 0.0
+        return delays(answer, bin_s=task.bin_s, lag_s=task.lag_s, filter_s=filter_s, compute_ms=compute_ms)
 
     def profile(self, label: str) -> records.Profile:
         """Medians of the calibrations, and whether the machine was disturbed."""

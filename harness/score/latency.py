@@ -76,12 +76,18 @@ def delays(answer: Delay, *, bin_s: float, lag_s: float, filter_s: float, comput
         lag_s: The task's lag; below zero the answer is about an instant before the bin's right edge.
         filter_s: Group delay of the causal filters that the suite applies; 0 where it applies none.
         compute_ms: From sending a bin to its answer.
+
+    Returns:
+        Part -> ms; of the window only for a decoder that has one.
     """
     parts = {
         "look_ahead": (max(0.0, -lag_s) + answer.look_ahead_bins * bin_s) * 1e3,
         "interpolation": answer.interpolation_bins * bin_s * 1e3,
+        "window": answer.window_s * 1e3,
         "filter": filter_s * 1e3,
         "bin": bin_s * 1e3,
         "compute": compute_ms,
     }
+    if not answer.window_s:
+        del parts["window"]
     return parts | {"total": math.fsum(parts.values())}
