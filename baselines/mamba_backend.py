@@ -28,7 +28,7 @@ def scan(driven: Any, *, otherwise: Callable[[Any], Any]) -> Any:
     """
     if why_not(driven.written.device, driven.written.dtype):
         return otherwise(driven)
-    return by_kernel(kernel(), driven)
+    return by_kernel(kernel(), driven)  # type: ignore[arg-type]  # `why_not` has seen that it is no text
 
 
 def by_kernel(chunk_scan: Callable[..., Any], driven: Any, *, chunk_bins: int = CHUNK_BINS) -> Any:
@@ -48,11 +48,10 @@ def why_not(device: Any, dtype: Any = torch.float32) -> str:
         return "the tensors are not on a CUDA device; our own scan runs on every device"
     if dtype != torch.float32:
         return f"the tensors are {dtype}; the kernel is used for torch.float32 only"
-    try:
-        kernel()
-    except ImportError as error:
+    found = kernel()
+    if isinstance(found, str):
         message = (
-            f"mamba-ssm's kernel cannot be imported ({error}), so our own scan runs on the GPU, slower; install torch "
+            f"mamba-ssm's kernel cannot be imported ({found}), so our own scan runs on the GPU, slower; install torch "
             f'for CUDA first, then `pip install --no-build-isolation ".[gpu]"`'
         )
         _warn_once(message)
@@ -61,14 +60,15 @@ def why_not(device: Any, dtype: Any = torch.float32) -> str:
 
 
 @functools.cache
-def kernel() -> Callable[..., Any]:
-    """mamba-ssm's scan.
+def kernel() -> Callable[..., Any] | str:
+    """mamba-ssm's scan; the text of the error if the package, or the compiled part that its import wants, is not there.
 
-    Raises:
-        ImportError: If the package, or the compiled part that its import wants, is not there.
+    Python would look for a missing package again at every scan, so a failure is remembered too.
     """
-    from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
-
+    try:
+        from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
+    except ImportError as error:
+        return str(error)
     return mamba_chunk_scan_combined  # type: ignore[no-any-return]
 
 

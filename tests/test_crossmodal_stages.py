@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.crossmodal import training
+from baselines.crossmodal import stages, training
 from baselines.crossmodal.decoders import (
     Crossmodal,
     CrossmodalCausal,
@@ -16,10 +16,12 @@ from baselines.crossmodal.decoders import (
     MsLfp,
     SpikeTransformer,
 )
-from baselines.crossmodal.shape import Schedule
+from baselines.crossmodal.encoder import Encoder
+from baselines.crossmodal.shape import PRESETS, Schedule
 from baselines.crossmodal.stages import embedded, heir, mean_counts
 from baselines.crossmodal.training import Lesson, Stretch, consecutive, draw, learn, n_updates
-from harness import Decoder, HarnessError, Inputs, Recording, SessionInfo, StreamInfo
+from baselines.sessions import session_key
+from harness import Decoder, Delay, HarnessError, Inputs, Recording, SessionInfo, StreamInfo
 
 STUDENTS = [Crossmodal, CrossmodalSupervised, CrossmodalCausal, CrossmodalTransfer, LfpTransformer, MsLfp]
 N_CHANNELS, BIN_S = 6, 0.02
@@ -92,6 +94,30 @@ def test_without_pretraining_fit_does_it_all_on_the_session(kind):
     assert np.isfinite(decoder.predict(test.inputs, test.session)).all()
 
 
+@pytest.mark.parametrize("kind", [SpikeTransformer, Crossmodal, CrossmodalTransfer, MsLfp])
+@pytest.mark.parametrize("is_pretrained", [True, False])
+def test_a_second_fit_begins_where_the_first_one_did(kind, is_pretrained):
+    parts, states = [[recording(stream=kind.inputs[0], n_bins=n, seed=n)] for n in (120, 80)], []
+    left = pretrained(kind).state() if is_pretrained else {}
+    for before in ([], [parts[::-1]]):
+        decoder = kind(preset="tiny")
+        if left:
+            decoder.restore(left, [r.session for r in earlier()])
+        for given in (*before, parts):
+            decoder.fit(*given)
+        states.append({key: array.tobytes() for key, array in decoder.state().items()})
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("kind", [SpikeTransformer, MsLfp])
+def test_what_fit_left_is_no_start_for_another_autoencoding(kind):
+    done, again = fitted(kind), kind(preset="tiny")
+    given = [recording(stream=kind.inputs[0])]
+    again.restore(done.state(), [given[0].session])
+    with pytest.raises(HarnessError, match=f"{kind.__name__} holds an encoder of .* without its predictor"):
+        again.fit(given, given)
+
+
 @pytest.mark.parametrize("kind", [Crossmodal, CrossmodalSupervised, CrossmodalCausal, CrossmodalTransfer])
 def test_students_without_spikes_say_what_to_do(kind):
     blind = replace(recording(), privileged={})
@@ -146,6 +172,21 @@ def test_the_transferred_student_is_applied_unchanged_with_places_of_the_subject
     )
 
 
+@pytest.mark.parametrize(
+    "name, nearest", [("a.0", "a.1"), ("a.1", "a.1"), ("a.2", "a.1"), ("a.4", "a.3"), ("b", "a.3")]
+)
+def test_places_come_from_the_last_session_before_by_name_else_from_the_first_after(name, nearest):
+    decoder, encoder = Crossmodal(preset="tiny"), Encoder(PRESETS["tiny"].shape, "lfp", {})
+    known = [recording(one, subject, n_bins=5).session for one, subject in (("a.3", "s"), ("a.1", "s"), ("a.12", "t"))]
+    decoder.remember(known)
+    for one in known:
+        encoder.places[session_key(one)] = torch.nn.Parameter(torch.randn(2, 16))
+    own = recording(name, n_bins=5).session
+    place = heir(encoder, session_key(own), 2, elders=decoder.elders(own)).places[session_key(own)]
+    expected = next(encoder.places[session_key(one)] for one in known if one.id == nearest)
+    assert torch.equal(place, expected)
+
+
 def test_a_session_of_an_unknown_subject_gets_the_mean_of_all_places():
     decoder = pretrained(CrossmodalTransfer)
     student = decoder.network["student"]
@@ -175,10 +216,38 @@ def test_the_causal_decoder_answers_step_by_step_as_in_one_piece():
 
 
 def test_a_long_segment_is_embedded_in_stretches_as_in_one_piece(monkeypatch):
-    decoder, long = fitted(CrossmodalCausal), recording(n_bins=700, seed=5)
-    whole = decoder.predict(long.inputs, long.session)
-    monkeypatch.setattr("baselines.crossmodal.stages.STRETCH_CONTEXTS", 1)
-    assert np.allclose(decoder.predict(long.inputs, long.session), whole, atol=1e-5)
+    torch.manual_seed(0)
+    encoder = Encoder(replace(PRESETS["tiny"].shape, n_layers=2), "lfp", {"a": 2}, context_bins=10).eval()
+    values = np.random.default_rng(5).normal(size=(700, N_CHANNELS)).astype(np.float32)
+    monkeypatch.setattr(stages, "STRETCH_CONTEXTS", 1)
+    found = embedded(encoder, values, [slice(0, 700)], key="a", window_bins=10)
+    with torch.no_grad():
+        whole = encoder(torch.from_numpy(values)[None], "a")[0].numpy()
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "kind, preset, weight",
+    [
+        (Crossmodal, "paper", 5),
+        (Crossmodal, "small", 5),
+        (CrossmodalSupervised, "paper", 5),
+        (CrossmodalSupervised, "small", 1),
+        (CrossmodalCausal, "tiny", 1),
+        (CrossmodalTransfer, "tiny", 5),
+        (LfpTransformer, "paper", 0),
+    ],
+)
+def test_the_preset_weighs_the_alignment_unless_a_weight_is_given(kind, preset, weight):
+    assert kind(preset=preset).loss_weights.cosine == weight
+    assert kind(preset=preset, cosine_weight=2.5).loss_weights.cosine == 2.5
+    assert Crossmodal().parameters()["cosine_weight"] is CrossmodalCausal().parameters()["cosine_weight"] is None
+
+
+def test_an_offline_decoder_is_as_late_as_its_window_and_the_causal_one_is_not():
+    assert Crossmodal(preset="paper").delay() == Delay(window_s=5.0)
+    assert Crossmodal(window_s=2.0).delay() == Delay(window_s=2.0)
+    assert CrossmodalCausal().delay() == Delay()
 
 
 def test_an_offline_decoder_has_no_steps():

@@ -1,5 +1,6 @@
 """mamba-ssm's kernel: its own answers from a file, and how a scan is put into its arguments."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -118,16 +119,35 @@ def test_tensors_on_the_cpu_take_our_scan_and_the_name_says_so():
 
 
 def test_a_gpu_without_the_package_warns_once_and_takes_our_scan(monkeypatch):
-    def missing():
-        raise ImportError("No module named 'selective_scan_cuda'")
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(mamba_backend, "kernel", missing)
+    monkeypatch.setattr(mamba_backend, "kernel", lambda: "No module named 'selective_scan_cuda'")
     mamba_backend._warn_once.cache_clear()
     with pytest.warns(UserWarning, match=r"selective_scan_cuda.*no-build-isolation") as warned:
         whys = [mamba_backend.why_not("cuda") for _ in range(2)]
     assert len(warned) == 1 and all(whys)
     assert mamba_backend.backend_name("cuda").startswith("own scan")
+
+
+def test_a_package_that_is_not_there_is_looked_for_once(monkeypatch):
+    looked_for = []
+
+    class Nowhere:
+        """Python asks it first, for every package that is not imported yet."""
+
+        def find_spec(self, name, path=None, target=None):
+            if name.startswith("mamba_ssm"):
+                looked_for.append(name)
+                raise ModuleNotFoundError(f"No module named {name!r}")
+
+    for name in [name for name in sys.modules if name.startswith("mamba_ssm")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Nowhere(), *sys.meta_path])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(mamba_backend, "kernel", functools.cache(mamba_backend.kernel.__wrapped__))
+    with pytest.warns(UserWarning, match="No module named 'mamba_ssm'"):
+        mamba_backend._warn_once.cache_clear()
+        assert all(mamba_backend.why_not("cuda") for _ in range(5))
+    assert looked_for == ["mamba_ssm"]
 
 
 def test_a_gpu_with_the_package_takes_its_kernel(monkeypatch):

@@ -16,6 +16,7 @@ from baselines.realm.decoder import (
     RealmLabelFree,
     RealmScratch,
     RealmTeacher,
+    RealmUntrained,
 )
 from baselines.realm.distillation import Student, Weights, distillation_loss
 from baselines.realm.encoder import Encoder
@@ -25,7 +26,8 @@ from baselines.realm.training import Objective, Training
 from baselines.realm.windows import Batch, pool_of, stretches_of
 from harness import Decoder, HarnessError, Inputs, Recording, SessionInfo, StreamInfo
 
-ALL = [Realm, RealmAutoencoder, RealmBi, RealmLabelFree, RealmScratch, RealmTeacher]
+TRAINED = [Realm, RealmAutoencoder, RealmBi, RealmLabelFree, RealmScratch, RealmTeacher]
+ALL = [*TRAINED, RealmUntrained]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -129,16 +131,17 @@ def test_the_autoencoding_loss_looks_at_hidden_bins_of_channels_that_there_are()
     assert found == pytest.approx(np.mean(errors), rel=1e-5)
 
 
-def test_a_hidden_bin_is_unknown_to_the_autoencoder():
+@pytest.mark.parametrize("both_ways", [True, False])
+def test_a_hidden_bin_after_all_that_are_seen_leaks_into_an_encoder_of_both_ways_alone(both_ways):
     batch = made_batch()
-    model = MaskedAutoencoder(Encoder(replace(PRESETS["tiny"].teacher, both_ways=False))).eval()
+    model = MaskedAutoencoder(Encoder(replace(PRESETS["tiny"].teacher, both_ways=both_ways))).eval()
     mask = torch.zeros(3, 20, dtype=torch.bool)
     mask[:, 17:] = True  # the convolution reaches two bins further: nothing that is seen holds the last bin
     changed = batch.values.clone()
     changed[:, -1] += 5
     with torch.inference_mode():
         answers = [model(values, batch.present, mask) for values in (batch.values, changed)]
-    assert torch.equal(*answers)
+    assert torch.equal(*answers) != both_ways
 
 
 @pytest.mark.parametrize("weights", [Weights(), Weights(0.5, 0.0, 0.0), Weights(0.0, 2.0, 0.0), Weights(1.0, 1.0, 3.0)])
@@ -237,6 +240,26 @@ def test_windows_stay_in_their_stretch_and_the_last_tenth_is_held_out():
     assert all(at >= (360, 540)[i] for i, at in map(pool.windows.__getitem__, pool.held_out))
 
 
+@pytest.mark.parametrize("window_bins", [125, 500])
+def test_where_no_stretch_can_spare_a_window_the_last_tenth_of_a_sessions_windows_is_held_out(window_bins):
+    given = [recording(500 * 12, session=name, starts=range(0, 6000, 500)) for name in ("a", "b")]
+    pool = pool_of(stretches_of(given, "lfp", 8), window_bins=window_bins, stride_bins=window_bins // 2)
+    n_own = len(pool.windows) // 2
+    n_ends = n_own - int(0.9 * n_own)
+    assert pool.held_out.tolist() == [*range(n_own - n_ends, n_own), *range(2 * n_own - n_ends, 2 * n_own)]
+    bins = [{(i, at + k) for k in range(window_bins)} for i, at in pool.windows]
+    ends = set().union(*(bins[k] for k in pool.held_out))
+    free = [k for k in range(2 * n_own) if not bins[k] & ends]
+    assert pool.learned.tolist() == free and len(free) > 0.8 * n_own
+
+
+def test_a_session_of_too_few_windows_is_learned_from_entirely():
+    parts = stretches_of([recording(100, session="few"), recording(1000, session="many")], "lfp", 8)
+    pool = pool_of(parts, window_bins=80, stride_bins=10)
+    assert pool.windows[:3] == [(0, 0), (0, 10), (0, 20)] and pool.learned[:3].tolist() == [0, 1, 2]
+    assert {pool.windows[k][0] for k in pool.held_out} == {1}
+
+
 def test_every_session_is_standardised_by_itself_and_its_constant_channels_are_absent():
     loud = recording(200, seed=1, session="loud")
     loud.inputs.streams["lfp"][:] *= 50
@@ -252,7 +275,8 @@ def test_a_fitted_decoder_keeps_one_encoder_and_answers_alike_when_restored(kind
     state = decoder.state()
     assert {k.split(".")[1] for k in state if k.startswith("network.")} == {kind.role}
     own = {k for k in state if not k.startswith("network.")}
-    assert own == {"mean_", "gain_", "readout_", "intercept_", "scan_backend_"}
+    noted = set() if kind is RealmUntrained else {"scan_backend_"}
+    assert own == {"mean_", "gain_", "readout_", "intercept_"} | noted
     fresh = kind(preset="tiny")
     fresh.restore(state, [test.session])
     expected = decoder.predict(test.inputs, test.session)
@@ -307,7 +331,31 @@ def test_a_preset_may_tune_the_tokenizer_too(monkeypatch):
     assert not PRESETS["paper"].tunes_tokenizer  # as published
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", [Realm, RealmLabelFree, RealmScratch, RealmUntrained])
+@pytest.mark.parametrize("is_pretrained", [True, False])
+def test_a_second_fit_begins_where_the_first_one_did(kind, is_pretrained):
+    parts, states = ([recording(200, seed=5)], [recording(150, seed=6)]), []
+    for before in ([], [parts[::-1]]):
+        decoder = kind(preset="tiny")
+        if is_pretrained:
+            decoder.restore(pretrained(kind), [r.session for r in unlabelled()])
+        for given in (*before, parts):
+            decoder.fit(*given)
+        states.append({key: array.tobytes() for key, array in decoder.state().items()})
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("kind", [RealmScratch, RealmUntrained])
+def test_what_nothing_was_learned_before_forgets_an_earlier_fit_though_it_was_restored(kind):
+    again = kind(preset="tiny", seed=1)
+    again.restore(fitted(kind).state(), [recording(10).session])
+    fresh = kind(preset="tiny", seed=1)
+    for decoder in (again, fresh):
+        decoder.fit([recording(400, seed=5)], [recording(150, seed=6)])
+    assert all(np.array_equal(array, again.state()[key]) for key, array in fresh.state().items())
+
+
+@pytest.mark.parametrize("kind", TRAINED)
 def test_the_scan_that_the_last_trained_stage_ran_on_is_kept_as_text(kind, monkeypatch):
     decoder = kind(preset="tiny")
     before = pretrained(kind)
@@ -322,11 +370,16 @@ def test_the_scan_that_the_last_trained_stage_ran_on_is_kept_as_text(kind, monke
 @pytest.mark.parametrize("task, same", [(0.0, True), (1.0, False)])
 def test_labels_of_pretraining_sessions_count_only_if_the_task_has_a_weight(task, same):
     states = []
-    for labels in (True, False):
-        given = [recording(300, seed=s, session=f"p{s}", labels=labels) for s in (1, 2)]
+    for second in (True, False):
+        given = [recording(300, seed=s, session=f"p{s}", labels=s == 1 or second) for s in (1, 2)]
         states.append(pretrained_state(Realm(preset="tiny", task=task), given))
     equal = [np.array_equal(states[0][key], states[1][key]) for key in states[0]]
     assert all(equal) == same
+
+
+def test_a_task_with_a_weight_and_no_label_anywhere_is_refused():
+    with pytest.raises(HarnessError, match=r"weight of 0.5 .*2 pretraining sessions.*`pretraining_labels: true`"):
+        pretrained_state(Realm(preset="tiny", task=0.5), unlabelled())
 
 
 def test_one_that_looks_ahead_does_not_stream():

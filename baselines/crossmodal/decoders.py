@@ -46,12 +46,20 @@ class Autoencoding(Latent):
         """Train an encoder and its predictor, the ones held already or new ones, and hold them.
 
         how: `bin_s`, and `checkpoint` in a stage that may be resumed.
+
+        Raises:
+            HarnessError: If an encoder is held without its predictor.
         """
         bin_s = how.pop("bin_s")
         encoder, predictor = self.part(role), self.part(f"{role}_predictor")
         if encoder is None:
             encoder = self.encoder(signal, patches_of(self.shape, signal, parts[0]), bin_s)
             predictor = Predictor(self.shape, signal)
+        elif predictor is None:
+            raise HarnessError(
+                f"{type(self).__name__} holds an encoder of {signal} without its predictor, as what `fit` leaves does; "
+                f"restore what `pretrain` left, or fit a new decoder"
+            )
         window_bins, on_gpu = in_bins(self.settings.window_s, bin_s), self.settings.on_gpu
         module = Autoencoder(encoder, predictor, mean_counts(parts[0]) if signal == "spikes" else {})
         lesson = Lesson(module, lambda b: module(b.values, b.key), *parts, window_bins=window_bins, on_gpu=on_gpu)
@@ -163,17 +171,25 @@ class Taught(OnLfp):
     """A transformer on LFP with an aim of its own, and the teacher's latents as another where `cosine_weight` is not 0.
 
     cosine_weight: Of 1 - cosine between its latents and the teacher's, against the mean squared error of its own aim.
+        None: the preset's for this aim.
     """
 
     second: ClassVar[Aim] = "lfp"
-    cosine_weight: float = 5.0
+    cosine_weight: float | None = None
+
+    @property
+    def loss_weights(self) -> Weights:
+        """The cosine's, and of which aim it stands beside."""
+        settings, given = self.settings, self.cosine_weight
+        usual = settings.cosine_weight if self.second == "lfp" else settings.supervised_cosine_weight
+        return Weights(usual if given is None else given, self.second)
 
     def pretrained_by(self) -> Decoder | None:
         """The teacher, whose pretraining all students share."""
         return SpikeTransformer(preset=self.preset, window_s=self.window_s, seed=self.seed)
 
     def learn_session(self, train: Sequence[Recording], validation: Sequence[Recording]) -> Encoder:
-        teacher = self.own_teacher(train, validation) if self.cosine_weight else None
+        teacher = self.own_teacher(train, validation) if self.loss_weights.cosine else None
         targets = scored_targets(train)
 
         def aims(recording: Recording) -> dict[str, np.ndarray]:
@@ -193,7 +209,7 @@ class Taught(OnLfp):
         encoder = self.encoder("lfp", n_patches, bin_s)
         n_lfp = self.shape.lfp_patch * max(n_patches.values())
         n_outputs = n_lfp if self.second == "lfp" else first.targets.shape[1]
-        student = Student(encoder, n_outputs, Weights(self.cosine_weight, self.second))
+        student = Student(encoder, n_outputs, self.loss_weights)
         seen_s = 2 * self.settings.context_s if self.causal else self.settings.window_s
         lesson = Lesson(student, student, *parts, window_bins=in_bins(seen_s, bin_s), on_gpu=self.settings.on_gpu)
         learn(lesson, schedule, seed=self.seed, **how)
@@ -207,13 +223,9 @@ class Crossmodal(Taught):
 
 @dataclass
 class CrossmodalSupervised(Taught):
-    """A student of one session that aligns with the teacher's latents and predicts the behaviour.
-
-    cosine_weight: Published as 5; set it so with the `paper` preset. A short training does better with less.
-    """
+    """A student of one session that aligns with the teacher's latents and predicts the behaviour."""
 
     second: ClassVar[Aim] = "behaviour"
-    cosine_weight: float = 1.0
 
 
 @dataclass
@@ -221,7 +233,7 @@ class LfpTransformer(Taught):
     """The same transformer on the session's labels alone: what a teacher adds is what the others do better."""
 
     second: ClassVar[Aim] = "behaviour"
-    cosine_weight: float = 0.0
+    cosine_weight: float | None = 0.0
 
     def pretrained_by(self) -> Decoder | None:
         """Nobody."""
@@ -253,8 +265,9 @@ class CrossmodalCausal(CrossmodalSupervised):
 class CrossmodalTransfer(Taught):
     """One student of all pretraining sessions, applied to other sessions unchanged: only the read-out is fitted there.
 
-    A session's places are those of the subject's last pretraining session, else the mean over all. Where there was no
-    pretraining, `fit` distils on the session's own recordings.
+    Published: distilled on one session, by a teacher fine-tuned on it. Here: on all pretraining sessions, by a teacher
+    as pretrained. A session's places are those of the subject's last pretraining session before it by name, else of the
+    first after it, else the mean over all. Where there was no pretraining, `fit` distils on the session itself.
     """
 
     def pretrain(self, recordings: Sequence[Recording]) -> None:

@@ -1,6 +1,7 @@
 """What all decoders of this family are: a frozen encoder of one signal, and a linear read-out of its latents."""
 
 import abc
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from baselines.parts import part
 from baselines.readout import Embedded, fit_readout, readout_answers
 from baselines.ridge import Linear
 from baselines.sessions import session_key
-from harness import Bin, Decoder, HarnessError, Inputs, Recording, SessionInfo
+from harness import Bin, Decoder, Delay, HarnessError, Inputs, Recording, SessionInfo
 from harness.torch_decoder import PREFIX, repeatable
 
 PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
@@ -46,6 +47,9 @@ class Latent(Decoder):
     conv_over: ConvOver = "time"
     seed: int = 0
 
+    def delay(self) -> Delay:
+        return Delay() if self.causal else Delay(window_s=self.settings.window_s)
+
     @abc.abstractmethod
     def learn_session(self, train: Sequence[Recording], validation: Sequence[Recording]) -> Encoder:
         """The encoder of this session, from what `pretrain` left and the session's own recordings."""
@@ -62,8 +66,9 @@ class Latent(Decoder):
                 f"encoder for one session; fit each session on its own (fit: each)"
             )
         repeatable(self.seed)
+        self.network = self._as_pretrained()
         encoder = self.learn_session(train, validation)
-        self.network = torch.nn.ModuleDict({self.answering: encoder}).eval()
+        self.network = self._fitted = torch.nn.ModuleDict({self.answering: encoder}).eval()
         parts = [[Embedded(self.embedding(r.inputs), r) for r in part] for part in (train, validation)]
         linear = fit_readout(parts[0], parts[1], n_frames=1, penalties=PENALTIES)
         self.readout_, self.intercept_ = linear.weights.astype(np.float32), linear.intercept.astype(np.float32)
@@ -97,13 +102,26 @@ class Latent(Decoder):
         context_bins = in_bins(self.settings.context_s, bin_s) if causal else None
         return Encoder(self.settings.shape, signal, n_patches, context_bins=context_bins, over=self.conv_over)
 
+    def _as_pretrained(self) -> Any:
+        """A copy of what the stages before `fit` left, so that a second `fit` begins where the first one did."""
+        network = getattr(self, "network", torch.nn.ModuleDict())
+        if network is not getattr(self, "_fitted", None):
+            self._pretrained = network
+        return copy.deepcopy(self._pretrained)
+
     def part(self, name: str) -> Any:
         """A network that an earlier stage left, or None."""
         return dict(getattr(self, "network", {}).items()).get(name)
 
     def elders(self, session: SessionInfo) -> list[str]:
-        """Keys of the pretraining sessions of this subject, in the order of their names."""
-        return sorted(key for key, subject in getattr(self, "subjects", {}).items() if subject == session.subject)
+        """Keys of the pretraining sessions of this subject, the nearest last.
+
+        That is the last one before the session by name, and the first one after it where none comes before.
+        """
+        own = session_key(session)
+        known = sorted(key for key, subject in getattr(self, "subjects", {}).items() if subject == session.subject)
+        before, after = [key for key in known if key < own], [key for key in known if key >= own]
+        return [*reversed(after), *before]
 
     def remember(self, sessions: Sequence[SessionInfo]) -> None:
         """Note whose sessions these are."""

@@ -77,6 +77,8 @@ class Preset:
     context_s: How far back a layer of the causal student looks; its training windows hold two contexts.
     pretraining: Masked autoencoding over all pretraining sessions. tuning: The same on a session's own material.
     distillation: Of the student on one session, or on its labels. many: Of the student over all pretraining sessions.
+    cosine_weight, supervised_cosine_weight: Of the alignment with the teacher, beside an aim of LFP and beside one of
+        behaviour. Published as 5; a short training on behaviour does better with less.
     on_gpu: Whether training uses a GPU that is at hand; small networks are not worth the copies.
     """
 
@@ -87,6 +89,8 @@ class Preset:
     tuning: Schedule
     distillation: Schedule
     many: Schedule
+    cosine_weight: float = 5.0
+    supervised_cosine_weight: float = 5.0
     on_gpu: bool = False
 
 
@@ -121,6 +125,7 @@ PRESETS = {
         tuning=Schedule(60, learning_rate=1e-3, most_epochs=10),
         distillation=Schedule(150, learning_rate=3e-3, most_epochs=40),
         many=Schedule(800, learning_rate=3e-3, check_every=50, most_epochs=40),
+        supervised_cosine_weight=1.0,
     ),
     "tiny": Preset(
         Shape(16, 1, 2, predictor_width=8, predictor_layers=1, spike_patch=8, lfp_patch=4),
@@ -130,6 +135,7 @@ PRESETS = {
         tuning=Schedule(5, check_every=5),
         distillation=Schedule(20, check_every=5),
         many=Schedule(20, check_every=5),
+        supervised_cosine_weight=1.0,
     ),
 }
 

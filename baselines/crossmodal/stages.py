@@ -100,7 +100,7 @@ def heir(encoder: Encoder, key: str, n_patches: int, *, elders: Sequence[str]) -
         encoder: Of many sessions.
         key: The session's.
         n_patches: Tokens of one of its bins.
-        elders: Keys of earlier sessions of the same subject, in order.
+        elders: Keys of other sessions of the same subject, the most wanted last.
     """
     known: dict[str, Any] = {name: table.detach() for name, table in encoder.places.items()}
     fitting = [name for name in (*elders, key) if name in known and len(known[name]) == n_patches]

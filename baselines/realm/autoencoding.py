@@ -33,7 +33,11 @@ class Predictor(torch.nn.Module):
 
 
 class MaskedAutoencoder(torch.nn.Module):
-    """Tokens of hidden bins are replaced by one learned vector; the encoder sees the rest."""
+    """Tokens of hidden bins are replaced by one learned vector; the encoder sees the rest.
+
+    As published, tokens are made before bins are hidden, so something of these leaks to the teacher: into tokens beside
+    them through its symmetric convolution, and into all through the channel attention's mean over time.
+    """
 
     def __init__(self, encoder: Encoder):
         super().__init__()

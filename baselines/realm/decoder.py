@@ -67,7 +67,7 @@ class Distilled(RealmFamily):
     """A student of `RealmTeacher`.
 
     alignment, reconstruction, task: Weights of the terms, see `baselines.realm.distillation.Weights`; with `task` at 0
-        no label of the pretraining sessions is read.
+        no label of the pretraining sessions is read, else some must be given (`pretraining_labels` in the suite).
     """
 
     alignment: float = 1.0
@@ -154,19 +154,25 @@ class RealmLabelFree(RealmFamily):
 
 
 @dataclass
-class RealmScratch(RealmFamily):
-    """The causal network trained on the session's labels alone, tokenizer included: nothing was learned before."""
+class Drawn(RealmFamily):
+    """Nothing was learned before `fit`, which begins with a newly drawn network each time."""
+
+    def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> None:
+        self.network = torch.nn.ModuleDict()
+        super().fit(train, validation)
 
     def learn_alone(self, recordings: Sequence[Recording]) -> None:
         self.start(recordings[0].session)
+
+
+@dataclass
+class RealmScratch(Drawn):
+    """The causal network trained on the session's labels alone, tokenizer included: nothing was learned before."""
 
     def learn_answers(self, train: Sequence[Recording], validation: Sequence[Recording]) -> Linear:
         return tuned_whole(self, train, validation, self.sizes.scratch)
 
 
 @dataclass
-class RealmUntrained(RealmFamily):
+class RealmUntrained(Drawn):
     """The causal network as it was drawn, frozen, with a ridge read-out: what any pretraining has to beat."""
-
-    def learn_alone(self, recordings: Sequence[Recording]) -> None:
-        self.start(recordings[0].session)

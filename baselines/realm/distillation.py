@@ -10,6 +10,7 @@ from baselines.realm.encoder import Encoder
 from baselines.realm.shape import Recipe
 from baselines.realm.training import Objective, Training, device_to_train_on
 from baselines.realm.windows import Batch, Pool
+from harness import HarnessError
 
 RECONSTRUCTED_SHARE = 0.3
 BATCH_WINDOWS = 16
@@ -63,8 +64,17 @@ def learn_from_teacher(
 
     Returns:
         Loss on what is held out.
+
+    Raises:
+        HarnessError: If the task has a weight and no bin is labelled.
     """
     device, pool = device_to_train_on(), lessons.pool
+    if weights.task and not any(np.isfinite(s.targets).any() for s in pool.stretches):
+        raise HarnessError(
+            f"the behaviour was given a weight of {weights.task} in distillation (task), and no bin of the "
+            f"{len({s.session for s in pool.stretches})} pretraining sessions is labelled; set "
+            f"`pretraining_labels: true` in the suite, or task=0"
+        )
     model = Student(student, pool.stretches[0].targets.shape[1]).to(device)
 
     def loss(numbers: np.ndarray, rng: np.random.Generator) -> Any:

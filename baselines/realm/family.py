@@ -1,5 +1,6 @@
 """What all decoders of this family share: one encoder, a linear read-out of it, the same answers batch and stream."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -29,7 +30,8 @@ class RealmFamily(TorchDecoder):
     """An encoder of LFP and a linear read-out; the read-out is a ridge regression unless a subclass says otherwise.
 
     Mean and gain of a session come from its train part; channels that are constant there are masked. Where a suite has
-    no pretraining, `fit` does all earlier stages on the session's own train part.
+    no pretraining, `fit` does all earlier stages on the session's own train part. A second `fit` begins where the first
+    did, at what the stages before it left.
 
     preset: "paper", "small" or "tiny", see `baselines.realm.shape.PRESETS`.
     """
@@ -40,6 +42,7 @@ class RealmFamily(TorchDecoder):
 
     def __post_init__(self) -> None:
         self.network = torch.nn.ModuleDict()
+        self._pretrained = self._fitted = self.network
 
     @property
     def sizes(self) -> Preset:
@@ -82,10 +85,14 @@ class RealmFamily(TorchDecoder):
     def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> None:
         standard = Standard.of([voltages(r, self.inputs[0]) for r in train], "none")
         self.mean_, self.gain_ = standard.mean, standard.gain
+        if self.network is not self._fitted:
+            self._pretrained = self.network
+        # Fine-tuning trains in place; what it began with must stay.
+        self.network = copy.deepcopy(self._pretrained)
         if self.role not in self.network:
             self.learn_alone(train)
         repeatable(self.seed)
-        self.network = torch.nn.ModuleDict({self.role: self.network[self.role]}).eval()
+        self.network = self._fitted = torch.nn.ModuleDict({self.role: self.network[self.role]}).eval()
         linear = self.learn_answers(train, validation)
         self.readout_, self.intercept_ = linear.weights.astype(np.float32), linear.intercept.astype(np.float32)
 

@@ -1,7 +1,7 @@
 """Recordings of many sessions as one pool of training windows, each session in its own units of voltage."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from baselines.features import Standard
 from harness import HarnessError, Recording
 
 SHARE_TO_LEARN_FROM = 0.9
-"""Of every unbroken stretch; windows of the rest tell when to stop."""
+"""Of every unbroken stretch; windows of the rest tell when to stop. Of a session's windows where that holds none."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class Stretch:
     values: (n_bins, n_channels) float32, standardised and padded with zeros.
     present: (n_channels,) float32, 0 for padding and for channels that are constant.
     targets: (n_bins, n_outputs) float32 standardised and NaN where not scored.
+    session: Its id.
     """
 
     values: np.ndarray
     present: np.ndarray
     targets: np.ndarray
+    session: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Batch:
 class Pool:
     """Windows of equal length. Each is (stretch, first bin); `learned` and `held_out` number them.
 
-    `held_out` is empty where every stretch is short.
+    No window that is held out shares a bin with one that is learned from. `held_out` is empty where no session has
+    windows enough for both.
     """
 
     stretches: list[Stretch]
@@ -49,6 +52,11 @@ class Pool:
     learned: np.ndarray
     held_out: np.ndarray
     window_bins: int
+
+    def overlap(self, one: int, other: int) -> bool:
+        """Whether two windows share a bin."""
+        (i, at), (j, there) = self.windows[one], self.windows[other]
+        return i == j and abs(at - there) < self.window_bins
 
     def batch(self, numbers: np.ndarray, device: str) -> Batch:
         """The windows of these numbers."""
@@ -79,7 +87,7 @@ def stretches_of(recordings: Sequence[Recording], stream: str, n_channels: int) 
         labels = _label_standard(own)
         for r in own:
             values, targets = padded(standard(voltages(r, stream)), n_channels), _targets(r, *labels)
-            found += [Stretch(values[s], present, targets[s]) for s in r.inputs.segments()]
+            found += [Stretch(values[s], present, targets[s], session) for s in r.inputs.segments()]
     return found
 
 
@@ -96,13 +104,32 @@ def pool_of(stretches: Sequence[Stretch], *, window_bins: int, stride_bins: int)
     windows, learned, held_out = [], [], []
     for i, stretch in enumerate(stretches):
         n_bins = len(stretch.values)
-        # With room for no whole window in the rest, all of the stretch is learned from.
+        # With room for no whole window in the rest, all of the stretch is learned from: see `_with_ends_held_out`.
         edge = int(SHARE_TO_LEARN_FROM * n_bins) if (1 - SHARE_TO_LEARN_FROM) * n_bins >= window_bins else n_bins
         for begin, stop, numbers in ((0, edge, learned), (edge, n_bins, held_out)):
             starts = range(begin, stop - window_bins + 1, stride_bins)
             numbers += range(len(windows), len(windows) + len(starts))
             windows += [(i, at) for at in starts]
-    return Pool(list(stretches), windows, np.array(learned, int), np.array(held_out, int), window_bins)
+    pool = Pool(list(stretches), windows, np.array(learned, int), np.array(held_out, int), window_bins)
+    return _with_ends_held_out(pool)
+
+
+def _with_ends_held_out(pool: Pool) -> Pool:
+    """Of each session that holds nothing out, the last tenth of its windows; those before that overlap are dropped.
+
+    A session with too few windows for that is learned from entirely.
+    """
+    learned, held_out = [], pool.held_out.tolist()
+    session_of = [pool.stretches[i].session for i, _ in pool.windows]
+    told = {session_of[k] for k in held_out}
+    for session in dict.fromkeys(s.session for s in pool.stretches):
+        own = [k for k in pool.learned.tolist() if session_of[k] == session]
+        edge = int(SHARE_TO_LEARN_FROM * len(own))
+        kept = [k for k in own[:edge] if not pool.overlap(k, own[edge])]
+        if kept and session not in told:
+            own, held_out = kept, held_out + own[edge:]
+        learned += own
+    return replace(pool, learned=np.array(learned, int), held_out=np.array(held_out, int))
 
 
 def padded(values: np.ndarray, n_channels: int) -> np.ndarray:
