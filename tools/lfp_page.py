@@ -245,10 +245,10 @@ def _halved(ours: Sequence[Record], theirs: Sequence[Record]) -> str:
     other = _n_weights(CrossmodalEncoder(preset_named("paper").shape, "lfp", {"a session": 3}))
     ratio = (_pretrain_s(ours) + _fit_s(ours)) / (_pretrain_s(theirs) + _fit_s(theirs))
     return (
-        f"Published: half the parameters of the cross-modal student and a tenth of its training time. Parameters at the "
-        f"published sizes: {student:,} of {other:,} ({student / other:.2f}): **{HOLDS}**. Training time at `small`, where "
-        f"we chose the lengths of both: {ratio:.2f} of the other's. At the published size and length it takes GPUs: "
-        f"**{UNTESTABLE}**."
+        f"Published: half the parameters of the cross-modal student and a tenth of its training time. Parameters at "
+        f"the published sizes: {student:,} of {other:,} ({student / other:.2f}): **{HOLDS}**. Training time at `small`, "
+        f"where we chose the lengths of both: {ratio:.2f} of the other's. At the published size and length it takes "
+        f"GPUs: **{UNTESTABLE}**."
     )
 
 
