@@ -246,9 +246,9 @@ def _halved(ours: Sequence[Record], theirs: Sequence[Record]) -> str:
     ratio = (_pretrain_s(ours) + _fit_s(ours)) / (_pretrain_s(theirs) + _fit_s(theirs))
     return (
         f"Published: half the parameters of the cross-modal student and a tenth of its training time. Parameters at "
-        f"the published sizes: {student:,} of {other:,} ({student / other:.2f}): **{HOLDS}**. Training time at `small`, "
-        f"where we chose the lengths of both: {ratio:.2f} of the other's. At the published size and length it takes "
-        f"GPUs: **{UNTESTABLE}**."
+        f"the published sizes: {student:,} of {other:,} ({student / other:.2f}): **{HOLDS}**. Training time at "
+        f"`small`, where we chose the lengths of both: {ratio:.2f} of the other's. At the published size and length it "
+        f"takes GPUs: **{UNTESTABLE}**."
     )
 
 
