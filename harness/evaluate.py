@@ -97,11 +97,16 @@ def _tests(plan: Plan, runs: Sequence[Run]) -> list[Test]:
     return tests
 
 
-def shared_out(plan: Plan, variants: Sequence[Suite]) -> list[Plan]:
+def shared_out(plan: Plan, variants: Sequence[Suite], *, asked_for: bool = True) -> list[Plan]:
     """A plan for each task of a suite, with the decoders that can read what it gives; tasks without any left out.
 
+    Args:
+        plan: Of the whole suite.
+        variants: One suite per task.
+        asked_for: Whether the decoders were named one by one, so that none may be left out without a word.
+
     Raises:
-        UsageError: If a decoder reads what none of the tasks gives.
+        UsageError: If a decoder that was asked for reads what none of the tasks gives.
     """
     plans = [replace(plan, suite=variant) for variant in variants]
     served: dict[int, list[DecoderRef]] = {i: [] for i in range(len(plans))}
@@ -109,7 +114,7 @@ def shared_out(plan: Plan, variants: Sequence[Suite]) -> list[Plan]:
         found = _description(plan, ref, source_sha256(ref))
         reads = () if isinstance(found, WorkerFault) else found.inputs
         serving = [i for i, one in enumerate(plans) if _offered(one, reads) == reads]
-        if not serving:
+        if not serving and asked_for:
             offered = " or ".join(sorted({", ".join(variant.task.inputs) for variant in variants}))
             raise UsageError(f"decoder {ref.name!r} reads {', '.join(reads)}; suite {plan.suite.label} gives {offered}")
         for i in serving:

@@ -93,7 +93,7 @@ def command(
         audit=audit.value,
         tracks=tracks,
     )
-    records = _records(plan, _variants(chosen, tier, task or []))
+    records = _records(plan, _variants(chosen, tier, task or []), asked_for=bool(decoder))
     if json_:
         for record in records:
             typer.echo(record.model_dump_json(by_alias=True))
@@ -115,7 +115,7 @@ def _variants(suite: "Suite", tier: str, tasks: list[str]) -> "list[Suite]":
     return [variant for name, variant in served.items() if not tasks or name in tasks]
 
 
-def _records(plan: "Plan", variants: "list[Suite]") -> "list[Record]":
+def _records(plan: "Plan", variants: "list[Suite]", *, asked_for: bool) -> "list[Record]":
     """Evaluate each variant of a plan's suite."""
     from harness.cli.show import Progress
     from harness.evaluate import evaluate, refuse_unserved, shared_out
@@ -124,7 +124,7 @@ def _records(plan: "Plan", variants: "list[Suite]") -> "list[Record]":
     for variant in variants:
         refuse_unserved(replace(plan, suite=variant))
     try:
-        for one in shared_out(plan, variants):
+        for one in shared_out(plan, variants, asked_for=asked_for):
             with Progress(one.suite.label) as progress:
                 records += evaluate(one, progress)
     except KeyboardInterrupt:
