@@ -43,9 +43,9 @@ def test_records_of_two_tiers_are_never_averaged():
 
 def test_a_comparison_is_over_the_recordings_that_both_have():
     known = {"realm": {"a": 0.5, "b": 0.7, "c": 0.9}, "ms-lfp": {"a": 0.4, "b": 0.5}}
-    line = lfp_page._line(lfp_page.Comparison("better", "realm", "ms-lfp"), known)
-    assert "| 0.600 | 0.450 | +0.150 |" in line and "| 2 of 2 |" in line
-    assert "not run" in lfp_page._line(lfp_page.Comparison("better", "realm", "absent"), known)
+    line = lfp_page._line(lfp_page.Comparison("better", "realm", "ms-lfp"), known, {"realm": 3, "ms-lfp": 1})
+    assert "| realm (3) / ms-lfp (1) | 0.600 | 0.450 | +0.150 |" in line and "| 2 of 2 |" in line
+    assert "not run" in lfp_page._line(lfp_page.Comparison("better", "realm", "absent"), known, {})
 
 
 def test_every_decoder_of_a_comparison_is_in_the_suites_own_set(root):

@@ -40,7 +40,7 @@ HOW = """Written by `tools/lfp_page.py` from records and `datasets/published_res
 **Recordings are simulated** (docs/simulation.md), for nobody knows yet where the public broadband files are and what
 their digests are (docs/data.md). Preset `small`: a few percent of the published parameters, minutes of training. So the
 *levels* here and there are two different things, and a verdict says whether the *order* is found here, under causal
-filters and a contiguous split. Seeds {seeds}.
+filters and a contiguous split. Seeds {seeds}; in brackets how many of them each decoder has.
 
 A verdict is by rule. The scores of two decoders are averaged over seeds and subtracted on each recording; *holds* and
 *does not hold here* if the 95 % t-interval of the {n_sessions} differences excludes zero on one side or the other, else
@@ -165,6 +165,12 @@ def scores(records: Sequence[Record]) -> dict[str, dict[str, float]]:
     return {name: {s: fmean(values) for s, values in each.items()} for name, each in found.items()}
 
 
+def seeds_of(records: Sequence[Record]) -> dict[str, int]:
+    """Decoder -> how many seeds were scored; 1 for one that is deterministic."""
+    names = [r.decoder.name for r in records if r.status == "ok"]
+    return {name: names.count(name) for name in names}
+
+
 def t_interval(differences: Sequence[float]) -> tuple[float, float]:
     """95 % interval of the mean; infinite for fewer than two."""
     if len(differences) < 2:
@@ -180,21 +186,22 @@ def verdict(low: float, high: float) -> str:
 
 def claims(records: Sequence[Record]) -> Iterator[str]:
     """One table for each section."""
-    known = scores(records)
+    known, seeds = scores(records), seeds_of(records)
     for title, comparisons in SECTIONS.items():
-        lines = ["| claim | from | compared | R2 | R2 | difference | 95 % interval | above zero | verdict |"]
+        lines = ["| claim | from | compared (seeds) | R2 | R2 | difference | 95 % interval | above zero | verdict |"]
         lines.append("|---" * 9 + "|")
-        lines += [_line(c, known) for c in comparisons]
+        lines += [_line(c, known, seeds) for c in comparisons]
         lines += [
             f"| {claim} | | lacks {what} | | | | | | **{UNTESTABLE}** |" for claim, what in UNTESTED.get(title, ())
         ]
         yield f"## {title}\n\n" + "\n".join(lines)
 
 
-def _line(c: Comparison, known: Mapping[str, Mapping[str, float]]) -> str:
+def _line(c: Comparison, known: Mapping[str, Mapping[str, float]], seeds: Mapping[str, int]) -> str:
     a, b = known.get(c.better, {}), known.get(c.worse, {})
     both = sorted(set(a) & set(b))
-    cells = [c.claim, c.source or "asked here", f"{c.better} / {c.worse}"]
+    pair = [f"{name} ({seeds.get(name, 0)})" for name in (c.better, c.worse)]
+    cells = [c.claim, c.source or "asked here", " / ".join(pair)]
     if not both:
         return "| " + " | ".join([*cells, "", "", "", "", "", "not run"]) + " |"
     differences = [a[s] - b[s] for s in both]
