@@ -105,7 +105,7 @@ def test_trials_are_decoded_and_ragged_columns_give_one_array_per_trial(tmp_path
 def test_only_the_wanted_trial_columns_are_read(tmp_path):
     path = write(tmp_path / "a.nwb")
     assert set(read(path, trial_columns=["result"]).trials) == {"result"}
-    assert read(path, Wanted(trial_columns=())).trials == {}
+    assert read(path, trial_columns=()).trials == {}
 
 
 def test_what_pynwb_writes_is_read(tmp_path):
