@@ -142,8 +142,8 @@ class LfpKalman(ComponentsFronted):
 
 
 @dataclass
-class LfpLstm(ComponentsFronted):
-    """Long short-term memory on the principal components of the features. Fields as in `Lstm`."""
+class LstmBehind(Fronted):
+    """Long short-term memory behind any front. Fields as in `Lstm`."""
 
     hidden: int = 128
     input_dropout: float = 0.4
@@ -154,25 +154,14 @@ class LfpLstm(ComponentsFronted):
     window_bins: int = 100
 
     def behind(self, bin_s: float) -> Decoder:
-        return _lstm(self)
+        return RowsLstm(**{k: v for k, v in self.parameters().items() if k in RowsLstm.__dataclass_fields__})
 
 
 @dataclass
-class LfpLstmRaw(RawFronted):
-    """Long short-term memory on the 100 Hz potential (Ahmadi et al. 2019, arXiv 1901.00708). Fields as in `Lstm`."""
-
-    hidden: int = 128
-    input_dropout: float = 0.4
-    dropout: float = 0.3
-    updates: int = 150
-    learning_rate: float = 6e-3
-    batch_size: int = 16
-    window_bins: int = 100
-
-    def behind(self, bin_s: float) -> Decoder:
-        return _lstm(self)
+class LfpLstm(LstmBehind, ComponentsFronted):
+    """Long short-term memory on the principal components of the features."""
 
 
-def _lstm(front: LfpLstm | LfpLstmRaw) -> RowsLstm:
-    """The network behind, with the fields that both have."""
-    return RowsLstm(**{k: v for k, v in front.parameters().items() if k in RowsLstm.__dataclass_fields__})
+@dataclass
+class LfpLstmRaw(LstmBehind, RawFronted):
+    """Long short-term memory on the 100 Hz potential (Ahmadi et al. 2019, arXiv 1901.00708)."""
