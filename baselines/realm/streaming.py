@@ -30,7 +30,7 @@ class TokenizerStream:
         self.past[-1] = row
         features = gelu(self.past.T @ self.kernel + w["convolution.bias"]) * self.present
         features *= self._attention(features.mean(axis=1))[:, None]
-        return layer_norm(w["merge.weight"] @ features.reshape(-1) + w["merge.bias"], part(w, "norm."))
+        return layer_norm(np.vecdot(w["merge.weight"], features.reshape(-1)) + w["merge.bias"], part(w, "norm."))
 
     def _attention(self, loudness: np.ndarray) -> np.ndarray:
         # Sum and count in float64: exact enough after years of bins.
