@@ -50,7 +50,7 @@ def evaluate(plan: Plan, watch: Watch) -> list[Record]:
     refuse_unserved(plan)
     runs = [run for ref in plan.decoders for run in _runs(plan, ref)]
     tests = _tests(plan, runs)
-    stages = stages_of([stage for test in tests for stage in (test.learned, *test.extra.values())])
+    stages = stages_of([stage for test in tests for stages in (test.learned, *test.extra.values()) for stage in stages])
     watch.total(sum(map(len, stages)) + len(tests))
     for stage in stages:
         with _looking_at(stage, watch):
@@ -229,8 +229,5 @@ def _description(plan: Plan, ref: DecoderRef, source: str) -> Description | Work
 
 def _record(plan: Plan, run: Run, tests: Sequence[Test]) -> Record:
     """The record of a run: the one that was written for the same cells, or a new one."""
-    done = [
-        SessionCell(t.session, t.data, plan.files[t.session.id], t.key, t.learned.folder, t.learned.history)
-        for t in tests
-    ]
+    done = [SessionCell(t.session, t.data, plan.files[t.session.id], t.key, t.folders, t.history) for t in tests]
     return assemble(Context(plan.store, plan.suite, plan.tier, plan.profile, plan.tracks), run, done)

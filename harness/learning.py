@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from filelock import FileLock
 
+from harness.data.altered import blinded, last_bins, unlabelled
 from harness.data.identity import content_id
+from harness.data.split_rules import n_folds
 from harness.data.suites import Session
 from harness.errors import BadData
 from harness.judge import cell as judge
@@ -50,8 +51,10 @@ class Learning(ABC):
 
     stage: ClassVar[Literal["pretrain", "fit", "adapt"]]
 
-    def __init__(self, share: Share, sessions: Sequence[Session], *, before: "Learning | None" = None) -> None:
-        self.share, self.sessions, self.before = share, tuple(sessions), before
+    def __init__(
+        self, share: Share, sessions: Sequence[Session], *, before: "Learning | None" = None, fold: int = 0
+    ) -> None:
+        self.share, self.sessions, self.before, self.fold = share, tuple(sessions), before, fold
         plan = share.plan
         self.key: str = cells.key(
             stage=self.stage,
@@ -63,6 +66,7 @@ class Learning(ABC):
             profile=plan.profile.model_dump(mode="json"),
             purpose=share.purpose,
             before=before.key if before else None,
+            fold=fold,
         )
         self.folder = plan.store.root / "fits" / self.key[:2] / self.key
 
@@ -104,7 +108,8 @@ class Learning(ABC):
     @property
     def name(self) -> str:
         """What it is, for people."""
-        return f"{self.stage} {self.share.run.ref.name} on {', '.join(s.id for s in self.sessions)}"
+        names = ", ".join(s.id for s in self.sessions)
+        return f"{self.stage} {self.share.run.ref.name} on {names}" + (f", fold {self.fold + 1}" if self.fold else "")
 
     @property
     def notes(self) -> Path:
@@ -145,10 +150,11 @@ class Learning(ABC):
         return cells.read_json(self.folder / "fit.json")
 
     def parts(self) -> tuple[list[Recording], list[Recording]]:
-        """The train parts of the sessions, and the validation parts."""
-        found = [self.share.recordings(s, self.share.run.inputs) for s in self.sessions]
+        """The train parts of the sessions, and the validation parts, those that are not empty."""
+        found = [self.share.recordings(s, self.share.run.inputs, self.fold) for s in self.sessions]
         labels = blinded if self.share.purpose == "blind" else lambda part: part
-        return [labels(p.train) for p in found], [labels(p.validation) for p in found]
+        train, validation = ([one for p in found if len(one := p[part])] for part in ("train", "validation"))
+        return list(map(labels, train)), list(map(labels, validation))
 
 
 class Pretraining(Learning):
@@ -199,8 +205,9 @@ class Adaptation(Learning):
         return last_bins(train, n_bins)
 
 
-def lessons(share: Share, sessions: Sequence[Session]) -> dict[str, Learning]:
-    """The last stage of learning for each scored session of a tier, by id; stages that a run lacks are left out.
+def lessons(share: Share, sessions: Sequence[Session]) -> dict[str, list[Learning]]:
+    """The last stage of learning for each fold of each scored session of a tier, by id; stages that a run lacks are
+    left out.
 
     Args:
         share: What the stages have in common.
@@ -210,14 +217,19 @@ def lessons(share: Share, sessions: Sequence[Session]) -> dict[str, Learning]:
     pretrained = _pretraining(share, [s for s in sessions if s.id in suite.pretraining])
     old = [s for s in sessions if s.role != "new"]
     if suite.fit == "each":
-        return {s.id: Fit(share, [s], before=pretrained) for s in old if s.role == "scored"}
-    fit = Fit(share, old, before=pretrained)
-    new: dict[str, Learning] = {
-        s.id: Adaptation(share, [s], before=fit) if suite.calibration_s and "adapt" in stages else fit
+        return {s.id: _each_fold(share, s, pretrained) for s in old if s.role == "scored"}
+    fit: Learning = Fit(share, old, before=pretrained)
+    new: dict[str, list[Learning]] = {
+        s.id: [Adaptation(share, [s], before=fit) if suite.calibration_s and "adapt" in stages else fit]
         for s in sessions
         if s.role == "new"
     }
-    return {s.id: fit for s in old if s.role == "scored"} | new
+    return {s.id: [fit] for s in old if s.role == "scored"} | new
+
+
+def _each_fold(share: Share, session: Session, pretrained: Learning | None) -> list[Learning]:
+    folds = range(n_folds(share.plan.suite.splits[session.split]))
+    return [Fit(share, [session], before=pretrained, fold=fold) for fold in folds]
 
 
 def _pretraining(share: Share, sessions: Sequence[Session]) -> Learning | None:
@@ -249,29 +261,6 @@ def stages_of(last: Sequence[Learning]) -> list[list[Learning]]:
         rounds[depth].append(stage)
     order = list(STAGES)
     return [sorted(stages, key=lambda s: order.index(s.stage)) for stages in rounds]
-
-
-def last_bins(recording: Recording, n_bins: int) -> Recording:
-    """The end of a recording."""
-    end = slice(len(recording) - n_bins, len(recording))
-    privileged = {name: values[end] for name, values in recording.privileged.items()}
-    targets, scored = recording.targets[end], recording.scored[end]
-    return replace(recording, inputs=recording.inputs[end], targets=targets, scored=scored, privileged=privileged)
-
-
-def unlabelled(recording: Recording) -> Recording:
-    """The recording without its labels."""
-    nothing = np.full_like(recording.targets, np.nan)
-    return replace(recording, targets=nothing, scored=np.zeros_like(recording.scored))
-
-
-def blinded(recording: Recording) -> Recording:
-    """The recording with the labels of another time: nothing true can be learned from it."""
-    n = len(recording)
-    shift = n // 4 + int(np.random.default_rng(n).integers(max(1, n // 2)))
-    return replace(
-        recording, targets=np.roll(recording.targets, shift, axis=0), scored=np.roll(recording.scored, shift)
-    )
 
 
 def is_due(plan: Plan, outcome: Path) -> bool:

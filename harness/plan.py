@@ -46,21 +46,21 @@ class Plan:
 
 
 class Recordings:
-    """Prepared sessions, the last few kept in memory."""
+    """Prepared sessions, the last ones kept in memory."""
 
-    KEPT = 4
+    KEPT_BYTES = 1 << 30
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._lock = plan, threading.Lock()
-        self._kept = OrderedDict[tuple[str, ...], Parts]()
+        self._kept = OrderedDict[tuple[str, int, tuple[str, ...]], Parts]()
 
-    def __call__(self, session: Session, streams: Sequence[str]) -> Parts:
-        key = (session.id, *streams)
+    def __call__(self, session: Session, streams: Sequence[str], fold: int = 0) -> Parts:
+        key = (session.id, fold, tuple(streams))
         with self._lock:
             if key not in self._kept:
                 path = self._plan.files[session.id]
-                self._kept[key] = prepare(self._plan.suite, session, path, streams=streams)
+                self._kept[key] = prepare(self._plan.suite, session, path, streams=streams, fold=fold)
             self._kept.move_to_end(key)
-            while len(self._kept) > self.KEPT:
+            while len(self._kept) > 1 and sum(parts.n_bytes for parts in self._kept.values()) > self.KEPT_BYTES:
                 self._kept.popitem(last=False)
             return self._kept[key]

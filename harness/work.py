@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from harness.data.split import Parts, find_leaks
 from harness.data.suites import Session, Split
 from harness.judge import cell as judge
 from harness.judge.finding import Finding
+from harness.judge.folds import joined_parts, joined_tests
 from harness.judge.replies import WorkerFault
 from harness.learning import Learning, Purpose, is_due, lock
 from harness.results import cells
-from harness.results.records import canonical
+from harness.results.records import LearningStage, canonical, sha256
 from harness.results.scored import cell_files
 from harness.results.store import write_whole
 from harness.score.metrics import metric
@@ -27,18 +28,27 @@ from harness.types import Recording
 class Test:
     """One cell that is, or will be, in the store.
 
-    learned: The last stage of learning before it.
+    learned: The last stage of learning before it, of each fold.
     extra: The same stage of a full audit's other fits, by purpose; empty for the standard audit.
     paced: Whether this recording is streamed in real time too.
     """
 
-    def __init__(self, learned: Learning, session: Session, *, extra: Mapping[Purpose, Learning], paced: bool) -> None:
-        self.share, self.learned, self.session, self.extra, self.paced = learned.share, learned, session, extra, paced
-        self.plan = learned.share.plan
+    def __init__(
+        self,
+        learned: Sequence[Learning],
+        session: Session,
+        *,
+        extra: Mapping[Purpose, Sequence[Learning]],
+        paced: bool,
+    ) -> None:
+        self.learned, self.session, self.extra, self.paced = learned, session, extra, paced
+        self.share = learned[0].share
+        self.plan = self.share.plan
         self.data = content_id(session, self.plan.files[session.id])
         asked = {"paced": paced, "audit": sorted(extra)}
         rules = self.plan.suite.protocol_sha256(session)
-        self.key = cells.key(fit=learned.key, session=session.id, data=self.data, rules=rules, asked=asked)
+        fits = [one.key for one in learned]
+        self.key = cells.key(fits=fits, session=session.id, data=self.data, rules=rules, asked=asked)
 
     def do(self) -> str:
         with lock(self.plan.store, self.key):
@@ -49,25 +59,48 @@ class Test:
     def _is_due(self) -> bool:
         """Not run yet, wanted again, or run with what an earlier fit had learned."""
         outcome = self.plan.store.cell(self.key) / "cell.json"
-        return is_due(self.plan, outcome) or cells.read_json(outcome)["artifact"] != self.learned.outcome
+        return is_due(self.plan, outcome) or cells.read_json(outcome)["artifact"] != self.outcome
+
+    @property
+    def outcome(self) -> str:
+        """Hash of what was learned in all folds."""
+        found = [one.outcome for one in self.learned]
+        return found[0] if len(found) == 1 else sha256("".join(found).encode())
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where the artefact of each fold is."""
+        return [one.folder for one in self.learned]
+
+    @property
+    def history(self) -> list[LearningStage]:
+        """All stages behind it, each once."""
+        return list({stage.key: stage for one in self.learned for stage in one.history}.values())
 
     def _test(self) -> None:
-        suite, run = self.plan.suite, self.share.run
-        parts = self.share.recordings(self.session, run.inputs)
-        part, rule = parts.test, suite.splits[self.session.split]
         started = time.perf_counter()
-        asked = judge.Asked(metric(suite.metrics[0]), paced=self.paced, delay=run.delay)
-        tested = judge.test(self.share.candidate(), self.learned.read(), part, asked)
-        more = {"parts_are_apart": _apart(parts, rule), "preparation_is_causal": self._prepared()}
-        if tested.status == "ok":
-            more |= self._fitted_again(part, asked)
-        outputs = run.delay.aligned(tested.outputs, part.inputs)
-        tested = replace(tested, outputs=outputs, findings={**tested.findings, **more})
+        folds = [self._tested(i) for i in range(len(self.learned))]
+        part, tested = joined_parts([part for part, _ in folds]), joined_tests([tested for _, tested in folds])
+        tested = replace(tested, outputs=self.share.run.delay.aligned(tested.outputs, part.inputs))
         seconds = time.perf_counter() - started
-        files = cell_files(tested, part, suite=suite, seconds=seconds, artifact=self.learned.outcome)
+        files = cell_files(
+            tested, part, suite=self.plan.suite, session=self.session, seconds=seconds, artifact=self.outcome
+        )
         cells.write_folder(self.plan.store.cell(self.key), files)
 
-    def _fitted_again(self, part: Recording, asked: judge.Asked) -> dict[str, Finding]:
+    def _tested(self, fold: int) -> tuple[Recording, judge.Tested]:
+        """One fold: its test part, and what came of it."""
+        suite, run = self.plan.suite, self.share.run
+        parts = self.share.recordings(self.session, run.inputs, fold)
+        asked = judge.Asked(metric(suite.metrics[0]), paced=self.paced and not fold, delay=run.delay)
+        tested = judge.test(self.share.candidate(), self.learned[fold].read(), parts.test, asked)
+        rule = suite.splits[self.session.split]
+        more = {"parts_are_apart": _apart(parts, rule), "preparation_is_causal": self._prepared()}
+        if tested.status == "ok":
+            more |= self._fitted_again(parts.test, asked, fold)
+        return parts.test, replace(tested, findings={**tested.findings, **more})
+
+    def _fitted_again(self, part: Recording, asked: judge.Asked, fold: int) -> dict[str, Finding]:
         """What a full audit adds."""
         rules = {
             "again": ("same_seed_gives_same_outputs", judge.same_fit),
@@ -77,7 +110,8 @@ class Test:
         for purpose, other in self.extra.items():
             name, rule = rules[purpose]
             try:
-                found[name] = rule(self.share.candidate(), self.learned.read(), other.read(), part, asked)
+                learned, again = self.learned[fold].read(), other[fold].read()
+                found[name] = rule(self.share.candidate(), learned, again, part, asked)
             except WorkerFault as fault:
                 found[name] = Finding(False, f"{fault.status}: {fault}")
         return found

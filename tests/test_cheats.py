@@ -12,7 +12,7 @@ from harness.evaluate import evaluate
 from harness.judge import cell, sandbox
 from harness.judge.budget import Measured, shipped_tracks, why_not
 from harness.judge.conformance import run_checks
-from harness.learning import blinded
+from harness.data.altered import blinded
 from harness.plan import Plan
 from harness.registry import find
 from harness.results.store import Store

@@ -17,7 +17,7 @@ from harness.evaluate import evaluate
 from harness.judge import artifact, cell
 from harness.judge.budget import Measured, shipped_tracks, why_not
 from harness.judge.notes import progress_in
-from harness.learning import last_bins
+from harness.data.altered import last_bins
 from harness.plan import Plan
 from harness.registry import find
 from harness.results.store import Store

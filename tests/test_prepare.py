@@ -11,7 +11,8 @@ from harness.data.align import align
 from harness.data.nwb import read_contents
 from harness.data.prepare import prepare
 from harness.data.protocol import Layout, SpikesAt, TargetAt
-from harness.data.split import PARTS, find_leaks
+from harness.data.split import find_leaks
+from harness.data.split_rules import PARTS
 from harness.data.suites import load_suite
 from harness.errors import BadData
 from tests import nwb_files as files

@@ -13,8 +13,8 @@ from harness.data.contents import Contents, Series, Signal, SpikeTrains
 from harness.data.peer import peer_velocity
 from harness.data.protocol import Butterworth, Layout, SignalAt, SignalStream, SpikesAt, TargetAt, Task
 from harness.data.signals import causal_stream
-from harness.data.split import PARTS, split
-from harness.data.split_rules import SegmentSplit
+from harness.data.split import split
+from harness.data.split_rules import PARTS, SegmentSplit
 from harness.data.suites import File, Session
 from harness.errors import BadData, UsageError
 from harness.results.summaries import filter_delay_s

@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from harness.data.align import Aligned
-from harness.data.split import PARTS, find_leaks, first_times, split
-from harness.data.split_rules import TimeSplit, Window
+from harness.data.split import find_leaks, split
+from harness.data.split_rules import PARTS, TimeSplit, Window
+from harness.data.trial_parts import first_times
 from harness.errors import BadData
 from harness.types import Inputs, Recording, SessionInfo, StreamInfo
 from tests.nwb_files import trial_rule

@@ -31,7 +31,7 @@ def _show_suite(records: Sequence[Record]) -> None:
     shown = sessions if 1 < len(sessions) <= MOST_SESSIONS_SHOWN else []
     table = Table(title=_title(records), title_justify="left")
     table.add_column("decoder")
-    for name in (records[0].metric, "95 % interval", *shown, *RIGHT):
+    for name in (_metric(records[0]), "95 % interval", *shown, *RIGHT):
         table.add_column(name, justify="right")
     table.add_column("tracks")
     table.add_column("status")
@@ -49,6 +49,11 @@ def _show_suite(records: Sequence[Record]) -> None:
         typer.echo(line)
     for record in (r for r in records if r.error):
         typer.echo(f"{record.decoder.name}, seed {record.seed}: {record.status}: {record.error}")
+
+
+def _metric(record: Record) -> str:
+    """The metric's name, with the chance level where there is one."""
+    return record.metric + ("" if record.chance is None else f" (chance {record.chance:.2f})")
 
 
 def _title(records: Sequence[Record]) -> str:

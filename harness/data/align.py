@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.data.bins import Bins
 from harness.data.bins import to_ticks as to_ticks
+from harness.data.classes import cue_stream
 from harness.data.contents import Contents, Series, SpikeTrains
-from harness.data.grids import Grid, grid_of, whole_ticks
-from harness.data.protocol import SPIKES, Layout, TargetAt, Task
+from harness.data.grids import Grid, grid_of, trial_grid, whole_ticks
+from harness.data.protocol import CUE, SPIKES, ClassesAt, Layout, TargetAt, Task
 from harness.data.signals import causal_stream, peer_stream, stream_info
 from harness.data.suites import Session
 from harness.errors import BadData, UsageError
@@ -30,8 +30,8 @@ class Aligned:
 
     ticks: (n_bins,) int64, the right edge of every bin on a clock of `clock_hz`; it goes up.
     bin_ticks: Width of a bin.
-    cuts: (n_cuts,) int64 ticks, going up: a bin whose right edge is there or later is of the next reach; None if the
-        layout names no goals.
+    cuts: (n_cuts,) int64 ticks, going up: a bin whose right edge is there or later is of the next reach or trial; None
+        if the layout names no goals.
     """
 
     recording: Recording
@@ -59,11 +59,9 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
     clock_hz = layout.spikes.clock_hz if layout.spikes else CLOCK_HZ
     at = layout.targets[task.target]
     try:
-        grid = grid_of(contents, spikes, task=task, derive=at.derive, clock_hz=clock_hz)
-        if at.between_goals:
-            _forget_outside(grid)
+        grid = _grid(contents, spikes, task=task, at=at, clock_hz=clock_hz)
         values = _as_float32(grid.targets, at)
-        streams = _streams(contents, grid.bins, task=task, clock_hz=clock_hz)
+        streams = _streams(contents, grid, task=task, clock_hz=clock_hz)
     except (BadData, UsageError) as error:
         raise type(error)(f"session {session.id!r}: {error}") from None
     bins = grid.bins
@@ -73,7 +71,7 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
         session=_info(session, task, at, infos=_stream_infos(contents, spikes, task)),
         inputs=Inputs({name: streams[name] for name in task.inputs}, bins.starts, task.bin_s),
         targets=values,
-        scored=np.isfinite(grid.targets).all(axis=1),
+        scored=np.isfinite(grid.targets).all(axis=1) if grid.scored is None else grid.scored,
         privileged={name: streams[name] for name in task.privileged},
     )
     return Aligned(recording, bins.ticks, clock_hz, whole_ticks(task.bin_s, clock_hz), grid.cuts)
@@ -89,6 +87,17 @@ def _spikes(contents: Contents, session: Session, layout: Layout) -> Series | Sp
     return spikes
 
 
+def _grid(
+    contents: Contents, spikes: Series | SpikeTrains | None, *, task: Task, at: TargetAt | ClassesAt, clock_hz: int
+) -> Grid:
+    if isinstance(at, ClassesAt):
+        return trial_grid(contents, spikes, task=task, at=at, clock_hz=clock_hz)
+    grid = grid_of(contents, spikes, task=task, derive=at.derive, clock_hz=clock_hz)
+    if at.between_goals:
+        _forget_outside(grid)
+    return grid
+
+
 def _forget_outside(grid: Grid) -> None:
     """Targets before the first change of the goal and after the last are nobody's reach."""
     if grid.cuts is None or len(grid.cuts) < 2:
@@ -96,11 +105,14 @@ def _forget_outside(grid: Grid) -> None:
     grid.targets[(grid.bins.ticks < grid.cuts[0]) | (grid.bins.ticks > grid.cuts[-1])] = np.nan
 
 
-def _streams(contents: Contents, bins: Bins, *, task: Task, clock_hz: int) -> dict[str, np.ndarray]:
+def _streams(contents: Contents, grid: Grid, *, task: Task, clock_hz: int) -> dict[str, np.ndarray]:
     """Every stream of the task, cut into bins."""
+    bins = grid.bins
     made = {SPIKES: bins.counts}
+    if CUE in task.streams and grid.cuts is not None:
+        made[CUE] = cue_stream(bins, grid.cuts)
     for name in task.streams:
-        if name != SPIKES:
+        if name not in made:
             rule = task.signals[name]
             signal = contents.signals[rule.signal]
             edges_s = bins.ticks / clock_hz
@@ -128,17 +140,19 @@ def _stream_infos(contents: Contents, spikes: Series | SpikeTrains | None, task:
         if name == SPIKES and spikes is not None:
             channels = _channels(spikes)
             infos[name] = StreamInfo(len(channels), channels=channels)
+        elif name == CUE:
+            infos[name] = StreamInfo(1, unit="1", channels=(CUE,))
         else:
             rule = task.signals[name]
             infos[name] = stream_info(contents.signals[rule.signal], rule, bin_s=task.bin_s)
     return infos
 
 
-def _as_float32(targets: np.ndarray, at: TargetAt) -> np.ndarray:
+def _as_float32(targets: np.ndarray, at: TargetAt | ClassesAt) -> np.ndarray:
     with np.errstate(over="ignore"):
         values: np.ndarray = targets.astype(np.float32)
     too_large = np.isinf(values) & np.isfinite(targets)
-    if too_large.any():
+    if too_large.any() and isinstance(at, TargetAt):
         raise BadData(
             f"{at.path!r} reaches {np.abs(targets[too_large]).max():g}, which float32 cannot hold; its data or its "
             f"`conversion` are damaged: take the file that the suite pins"
@@ -150,7 +164,7 @@ def _channels(spikes: Series | SpikeTrains) -> tuple[str, ...]:
     return spikes.names if isinstance(spikes, SpikeTrains) else tuple(map(str, range(spikes.values.shape[1])))
 
 
-def _info(session: Session, task: Task, at: TargetAt, *, infos: Mapping[str, StreamInfo]) -> SessionInfo:
+def _info(session: Session, task: Task, at: TargetAt | ClassesAt, *, infos: Mapping[str, StreamInfo]) -> SessionInfo:
     return SessionInfo(
         id=session.id,
         subject=session.subject,

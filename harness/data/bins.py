@@ -35,7 +35,7 @@ def to_ticks(times_s: np.ndarray, clock_hz: int) -> np.ndarray:
 
 
 def bins_of(
-    target: Series,
+    target: Series | None,
     spikes: Series | SpikeTrains | None,
     *,
     bin_ticks: int,
@@ -45,7 +45,7 @@ def bins_of(
     """The bins of a session: of one grid, where units were observed, signals sampled and behaviour recorded.
 
     Args:
-        target: The behaviour.
+        target: The behaviour; None: what signals cover is the grid's.
         spikes: Counts or spike trains; None: bins without counts.
         bin_ticks: Width of a bin.
         clock_hz: Ticks per second.
@@ -54,7 +54,10 @@ def bins_of(
     Raises:
         BadData: If there is no bin, no unit or far too many bins, or counted bins do not fit.
     """
-    behaviour = stretches(target.times_s, target.period_s, clock_hz, longest_gap_s=BREAK_S)
+    if target:
+        behaviour = stretches(target.times_s, target.period_s, clock_hz, longest_gap_s=BREAK_S)
+    else:
+        behaviour, *covered = covered
     if isinstance(spikes, Series):
         bins = _counted_bins(spikes, bin_ticks=bin_ticks, clock_hz=clock_hz)
         covered = [behaviour, *covered]

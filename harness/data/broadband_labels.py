@@ -44,7 +44,7 @@ def _numbered(area: str, n_channels: int) -> tuple[str, ...]:
 
 
 def _position(mat: NwbFile, path: str) -> Series:
-    return read_matlab(mat, _layout(path, None), "position").target
+    return read_matlab(mat, _layout(path, None), "position").behaviour
 
 
 def _spikes(mat: NwbFile, areas: tuple[str, ...] | None) -> SpikeTrains:

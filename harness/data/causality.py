@@ -1,6 +1,6 @@
 """Does the past change when the future does? One test for decoders, for filters and for `align` itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -128,6 +128,8 @@ def _contents_after(contents: Contents, instant_s: float, manner: Manner, rng: n
     changes["signals"] = {  # type: ignore[assignment]
         name: _signal_after(signal, instant_s, manner, rng) for name, signal in contents.signals.items()
     }
+    if contents.target is None:
+        changes["trials"] = _trials_after(contents.trials, instant_s, manner, rng)  # type: ignore[assignment]
     if contents.spikes is not None:
         changes["spikes"] = _spikes_after(contents.spikes, instant_s, manner, rng)  # type: ignore[assignment]
     return replace(contents, **changes)  # type: ignore[arg-type]
@@ -144,6 +146,23 @@ def _signal_after(signal: Signal, instant_s: float, manner: Manner, rng: np.rand
     k = int(np.searchsorted(signal.times_s, instant_s + SIGNAL_SNAP_PERIODS * signal.period_s, side="right"))
     values = changed_after(signal.values, k, manner, rng)
     return replace(signal, values=values, times_s=signal.times_s[: len(values)])
+
+
+def _trials_after(
+    trials: Mapping[str, np.ndarray], instant_s: float, manner: Manner, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Later trials gone, or at other times and of other classes; of one under way, its end is moved."""
+    times = {name: values for name, values in trials.items() if name.endswith("_time")}
+    later = np.min(list(times.values()), axis=0) > instant_s
+    if manner == "cut":
+        return {name: values[~later] for name, values in trials.items()}
+    order = np.arange(len(later))
+    order[later] = rng.permutation(order[later])
+    moved_s = np.sort(rng.uniform(0.0, 1.0, len(later)))
+    return {
+        name: np.where(values > instant_s, values + moved_s, values) if name in times else values[order]
+        for name, values in trials.items()
+    }
 
 
 def _spikes_after(spikes: SpikeTrains, instant_s: float, manner: Manner, rng: np.random.Generator) -> SpikeTrains:

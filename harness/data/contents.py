@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from harness.errors import UsageError
+
 
 @dataclass(frozen=True)
 class SpikeTrains:
@@ -62,17 +64,29 @@ class Signal:
 class Contents:
     """The parts of one file that a task needs.
 
+    target: The behaviour; None where the trials tell what is decoded.
     trials: Column -> (n_trials, ...) values; of a ragged column, an object array of arrays.
     goals: (n_samples, n_axes) float64, where the animal is to reach at each row of `target`; None if the layout names
         none.
     """
 
-    target: Series
+    target: Series | None
     spikes: SpikeTrains | None = None
     counts: Series | None = None
     trials: Mapping[str, np.ndarray] = field(default_factory=dict)
     goals: np.ndarray | None = None
     signals: Mapping[str, Signal] = field(default_factory=dict)
+
+    @property
+    def behaviour(self) -> Series:
+        """The target, of a task that has one.
+
+        Raises:
+            UsageError: If trials tell what is decoded.
+        """
+        if self.target is None:
+            raise UsageError("this target is told by trials and has classes; name one with a `path` for this task")
+        return self.target
 
     @property
     def changes(self) -> np.ndarray | None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.data.bins import GAP_PERIODS, Bins, bins_of, count_until, stretches, to_ticks
+from harness.data.classes import labels_of
 from harness.data.contents import Contents, Series, SpikeTrains
 from harness.data.peer import PEER_RATE_HZ, peer_velocity
-from harness.data.protocol import Task
+from harness.data.protocol import ClassesAt, Task
 from harness.data.sample_grid import count_before, every_bin, gradient
 from harness.errors import UsageError
 
@@ -22,13 +23,31 @@ Spikes = Series | SpikeTrains | None
 class Grid:
     """The bins of a session and what is known of each.
 
-    targets: (n_bins, n_outputs) float64, NaN where the behaviour was not measured.
-    cuts: (n_cuts,) int64 ticks at which the goal changes; None if the layout names no goals.
+    targets: (n_bins, n_outputs) float64, NaN where the behaviour was not measured, or outside of trials.
+    cuts: (n_cuts,) int64 ticks at which the goal changes or a cue appears; None if there is nothing of the kind.
+    scored: (n_bins,) bool, of trials; None: wherever there are targets.
     """
 
     bins: Bins
     targets: np.ndarray
     cuts: np.ndarray | None
+    scored: np.ndarray | None = None
+
+
+def trial_grid(contents: Contents, spikes: Spikes, *, task: Task, at: ClassesAt, clock_hz: int) -> Grid:
+    """The grid of a task of classes: wherever signals were sampled.
+
+    Raises:
+        BadData: As `grid_of`, and if no trial lies in the bins.
+        UsageError: If the bin is no whole number of ticks, or no signal says where bins are.
+    """
+    bin_ticks = whole_ticks(task.bin_s, clock_hz)
+    covered = _covered(contents, clock_hz)
+    if not covered:
+        raise UsageError("trials without a signal have no bins; name one in the task's inputs or in `within`")
+    bins = bins_of(None, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz, covered=covered)
+    labels = labels_of(contents.trials, at, bins, bin_ticks=bin_ticks, clock_hz=clock_hz)
+    return Grid(bins, labels.targets, labels.cues, labels.scored)
 
 
 def grid_of(contents: Contents, spikes: Spikes, *, task: Task, derive: str, clock_hz: int) -> Grid:
@@ -129,7 +148,8 @@ def _peer(contents: Contents, spikes: Spikes, *, task: Task, clock_hz: int) -> G
         raise UsageError("`derive: peer` needs the layout's `goals`: it keeps what is between first and last change")
     if isinstance(spikes, Series) or abs(task.bin_s * PEER_RATE_HZ - 1) > 1e-9 or task.lag_s:
         raise UsageError("`derive: peer` needs spike times, bins of 10 ms and no lag, as published")
-    velocity = peer_velocity(contents.target.values, contents.goals, contents.target.times_s)
+    target = contents.behaviour
+    velocity = peer_velocity(target.values, contents.goals, target.times_s)
     bin_ticks = whole_ticks(task.bin_s, clock_hz)
     ticks = to_ticks(velocity.times_s, clock_hz)
     empty = np.empty((len(ticks), 0), np.float32)
@@ -138,21 +158,26 @@ def _peer(contents: Contents, spikes: Spikes, *, task: Task, clock_hz: int) -> G
 
 
 def _bin_per_sample(contents: Contents, spikes: SpikeTrains, *, task: Task, bin_ticks: int, clock_hz: int) -> _Cut:
-    series, step = every_bin(contents.target, task.bin_s)
+    target = contents.behaviour
+    series, step = every_bin(target, task.bin_s)
     k = np.arange(len(series.times_s))
     ticks = to_ticks(series.times_s[:1], clock_hz) + bin_ticks * k
     counts = count_before(spikes, series.times_s, bin_s=task.bin_s)
-    rows = _inside(contents.changes, len(contents.target.times_s))
+    rows = _inside(contents.changes, len(target.times_s))
     cuts = None if rows is None else ticks[np.unique(rows // step)]
     return series, Bins(ticks, k == 0, counts), cuts
 
 
 def _bins_and_cuts(contents: Contents, spikes: Spikes, *, bin_ticks: int, clock_hz: int) -> _Cut:
-    series = contents.target
-    covered = [stretches(signal.times_s, signal.period_s, clock_hz) for signal in contents.signals.values()]
-    bins = bins_of(series, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz, covered=covered)
+    series = contents.behaviour
+    bins = bins_of(series, spikes, bin_ticks=bin_ticks, clock_hz=clock_hz, covered=_covered(contents, clock_hz))
     rows = _inside(contents.changes, len(series.times_s))
     return series, bins, None if rows is None else to_ticks(series.times_s[rows], clock_hz)
+
+
+def _covered(contents: Contents, clock_hz: int) -> list[np.ndarray]:
+    """Where each signal was sampled."""
+    return [stretches(signal.times_s, signal.period_s, clock_hz) for signal in contents.signals.values()]
 
 
 def _inside(rows: np.ndarray | None, n_rows: int) -> np.ndarray | None:

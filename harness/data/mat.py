@@ -11,7 +11,7 @@ import numpy as np
 from harness.data.contents import Contents, Series, SpikeTrains
 from harness.data.nwb_file import LATEST_S, NwbFile
 from harness.data.nwb_tables import only_areas
-from harness.data.protocol import Layout, SpikesAt, TargetAt
+from harness.data.protocol import ClassesAt, Layout, SpikesAt, TargetAt
 from harness.errors import UsageError
 
 TIMES, CHANNELS = "t", "chan_names"
@@ -25,8 +25,9 @@ def read_matlab(mat: NwbFile, layout: Layout, target: str) -> Contents:
         UsageError: If the layout asks for trials, counts, members, a mask or another clock, which these files lack.
         BadData: If the file lacks something, is damaged, or holds what cannot be true.
     """
-    at = layout.targets[target]
-    spikes_at = layout.spikes
+    at, spikes_at = layout.targets[target], layout.spikes
+    if isinstance(at, ClassesAt):
+        raise UsageError(f"target {target!r} is told by trials, which MATLAB files lack; give it a `path`")
     further = (layout.trials, layout.signals, at.members, at.mask, at.clock != "nwb", spikes_at and spikes_at.counts)
     if any(further):
         raise UsageError(

@@ -11,7 +11,7 @@ from harness.data.mat import read_matlab
 from harness.data.nwb_file import NwbFile, open_nwb
 from harness.data.nwb_series import read_counts, read_series, read_signal, read_target
 from harness.data.nwb_tables import read_spikes, read_trials
-from harness.data.protocol import Layout
+from harness.data.protocol import Layout, TargetAt
 from harness.errors import UsageError
 
 
@@ -59,13 +59,14 @@ def read_contents(path: Path, layout: Layout, target: str, wanted: Wanted = EVER
         if layout.format == "matlab":
             return read_matlab(nwb, layout, target)
         at = layout.spikes if wanted.spikes else None
-        behaviour = read_target(nwb, layout.targets[target])
+        wanted_of = layout.targets[target]
+        behaviour = read_target(nwb, wanted_of) if isinstance(wanted_of, TargetAt) else None
         return Contents(
             target=behaviour,
             spikes=read_spikes(nwb, at.units, areas=at.areas) if at and at.units else None,
             counts=read_counts(nwb, at.counts) if at and at.counts else None,
             trials=_trials(nwb, layout, wanted.trial_columns),
-            goals=_goals(nwb, layout.goals, behaviour) if layout.goals else None,
+            goals=_goals(nwb, layout.goals, behaviour) if layout.goals and behaviour else None,
             signals={name: read_signal(nwb, layout.signals[name]) for name in wanted.signals},
         )
 

@@ -10,13 +10,15 @@ from harness.data.align import align
 from harness.data.causality import alignment_looks_ahead
 from harness.data.contents import Contents
 from harness.data.nwb import Wanted, read_contents
-from harness.data.protocol import SPIKES, Task
+from harness.data.protocol import CUE, SPIKES, ClassesAt, Task
 from harness.data.split import Parts, columns_of, find_leaks, split
 from harness.data.suites import Session, Suite
 from harness.errors import BadData
 
 
-def prepare(suite: Suite, session: Session, path: Path, *, streams: Sequence[str] | None = None) -> Parts:
+def prepare(
+    suite: Suite, session: Session, path: Path, *, streams: Sequence[str] | None = None, fold: int = 0
+) -> Parts:
     """Read a session of a suite and cut it into train, validation and test.
 
     Args:
@@ -24,6 +26,7 @@ def prepare(suite: Suite, session: Session, path: Path, *, streams: Sequence[str
         session: One of its sessions.
         path: The session's file.
         streams: The inputs to make, of those that the task gives; all by default.
+        fold: Which of the session's tests, where its split has several.
 
     Raises:
         MissingData: If there is no such file.
@@ -34,7 +37,7 @@ def prepare(suite: Suite, session: Session, path: Path, *, streams: Sequence[str
     task = suite.task if streams is None else suite.task.only(streams)
     contents = _contents(suite, session, path, task)
     aligned = align(contents, session, task=task, layout=layout)
-    parts = split(aligned, contents.trials, rule)
+    parts = split(aligned, contents.trials, rule, fold=fold)
     leaks = find_leaks(parts, gap_s=rule.gap_s)
     if leaks:
         raise BadData(
@@ -54,10 +57,12 @@ def look_ahead(suite: Suite, session: Session, path: Path) -> str:
 
 
 def _contents(suite: Suite, session: Session, path: Path, task: Task) -> Contents:
-    read = [task.signals[name].signal for name in task.streams if name != SPIKES]
+    read = [task.signals[name].signal for name in task.streams if name not in (SPIKES, CUE)]
+    at = suite.layouts[session.layout].targets.get(task.target)
+    told = at.columns if isinstance(at, ClassesAt) else ()
     wanted = Wanted(
         spikes=SPIKES in task.streams,
         signals=tuple(dict.fromkeys((*read, *task.within))),
-        trial_columns=columns_of(suite.splits[session.split]),
+        trial_columns=tuple(dict.fromkeys((*columns_of(suite.splits[session.split]), *told))),
     )
     return read_contents(path, suite.layouts[session.layout], task.target, wanted)

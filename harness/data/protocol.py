@@ -17,7 +17,9 @@ from pydantic import (
 )
 
 SPIKES = "spikes"
-"""The stream of counts; every other stream is made from a signal."""
+"""The stream of counts."""
+CUE = "cue"
+"""The stream that is 1 in the bin in which a trial's cue appears; every other stream is made from a signal."""
 
 
 class Model(BaseModel):
@@ -104,6 +106,46 @@ class TargetAt(Grown):
         return self
 
 
+class ClassesAt(Model):
+    """Which of some classes each trial of the layout's `trials` is, and when that is to be known.
+
+    Labels are one-hot from the first bin after the cue until `until_s` after it, or the trial's end if that is earlier;
+    the scored bin is the last whose right edge is at most `decision_s` after the cue.
+
+    column: The trial column that tells the class.
+    classes: Output -> values of that column; trials of other values are no trials, and their cues no cues.
+    keep: Further columns and the values that they must have.
+    cue, stop: The columns of the cue's time and of the trial's end.
+    """
+
+    column: str
+    classes: Annotated[Mapping[str, tuple[str, ...]], Field(min_length=2)]
+    keep: Mapping[str, tuple[str | int | bool, ...]] = {}
+    cue: str = "start_time"
+    stop: str = "stop_time"
+    decision_s: PositiveFloat = 2.0
+    until_s: PositiveFloat = 4.0
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(self.classes)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The trial columns that it reads."""
+        return tuple(dict.fromkeys((self.column, self.cue, self.stop, *self.keep)))
+
+    @model_validator(mode="after")
+    def each_value_once(self) -> "ClassesAt":
+        values = [value for chosen in self.classes.values() for value in chosen]
+        if len(set(values)) < len(values) or not all(self.classes.values()):
+            raise ValueError("each class needs values of its own, and no value can be of two classes")
+        if self.decision_s > self.until_s:
+            raise ValueError(f"decision_s {self.decision_s:g} is after until_s {self.until_s:g}, where labels end")
+        return self
+
+
 class SignalAt(Model):
     """Where a continuous signal is: an ElectricalSeries, or any TimeSeries.
 
@@ -128,7 +170,7 @@ class Layout(Grown):
 
     format: Literal["nwb", "matlab"] = "nwb"
     spikes: SpikesAt | None = None
-    targets: Mapping[str, TargetAt]
+    targets: Mapping[str, TargetAt | ClassesAt]
     trials: str | None = None
     goals: str | None = None
     signals: Mapping[str, SignalAt] = {}
@@ -173,7 +215,7 @@ class SignalStream(Model):
 class Task(Grown):
     """What is decoded from what.
 
-    signals: Stream name -> how it is made, for every stream that is not `spikes`.
+    signals: Stream name -> how it is made, for every stream that is not `spikes` or `cue`.
     within: Further signals of the layout, where alone bins exist: so that two tasks have the same bins.
 
     grid: `bins`, bins cut on the layout's clock; `samples`, a row per behaviour sample t_k with the spikes of
@@ -206,8 +248,12 @@ class Task(Grown):
     def every_stream_is_made(self) -> "Task":
         if both := set(self.inputs) & set(self.privileged):
             raise ValueError(f"stream {min(both)!r} is an input and privileged; it can be one of them")
-        if unknown := [name for name in self.streams if name != SPIKES and name not in self.signals]:
-            raise ValueError(f"stream {unknown[0]!r} is not {SPIKES!r} and not in `signals`; say there how it is made")
+        if unknown := [name for name in self.streams if name not in (SPIKES, CUE, *self.signals)]:
+            raise ValueError(
+                f"stream {unknown[0]!r} is none of {SPIKES!r}, {CUE!r} and `signals`; say there how it is made"
+            )
+        if self.kind != "classification" and CUE in self.streams:
+            raise ValueError(f"stream {CUE!r} is of classification; set the task's kind, or drop the stream")
         if self.grid == "samples" and self.streams != (SPIKES,):
             raise ValueError("the grid `samples` is for spikes alone; set grid to `bins`")
         return self

@@ -6,13 +6,22 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.data.align import Aligned, to_ticks
+from harness.data.align import Aligned
+from harness.data.runs import empty_parts, run_parts
 from harness.data.segments import segment_parts
-from harness.data.split_rules import ReachSplit, SegmentSplit, Split, TimeSplit, TrialSplit
+from harness.data.split_rules import (
+    PARTS,
+    ReachSplit,
+    RunSplit,
+    SegmentSplit,
+    Split,
+    TimeSplit,
+    TrialSplit,
+    WholeSplit,
+)
+from harness.data.trial_parts import by_trials, distance
 from harness.errors import BadData, UsageError
 from harness.types import Inputs, Recording
-
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -28,12 +37,24 @@ class Parts:
     ticks: Mapping[str, np.ndarray] = field(default_factory=dict)
     clock_hz: int = 1
 
+    @property
+    def n_bytes(self) -> int:
+        """Of all streams."""
+        streams = [{**self[part].inputs.streams, **self[part].privileged} for part in PARTS]
+        return sum(values.nbytes for one in streams for values in one.values())
+
     def __getitem__(self, part: str) -> Recording:
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]
 
 
-def split(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: Split) -> Parts:
+def split(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: Split, *, fold: int = 0) -> Parts:
     """Cut a session into its parts.
+
+    Args:
+        aligned: The session.
+        trials: Its trials' columns.
+        rule: How it is cut.
+        fold: Which of its tests, where the rule has several.
 
     Raises:
         BadData: If a part has no scored bin, an output never changes in the scored bins of the test, or the trials
@@ -41,19 +62,23 @@ def split(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: Split) -> Pa
         UsageError: If the rule needs reaches and the layout names no goals.
     """
     if isinstance(rule, TrialSplit):
-        chosen = _by_trials(aligned, trials, rule)
+        chosen = by_trials(aligned, trials, rule)
     elif isinstance(rule, SegmentSplit):
         chosen = _by_segments(aligned, rule)
+    elif isinstance(rule, RunSplit | WholeSplit):
+        ranges = run_parts(aligned, rule, fold=fold)
+        chosen = {part: (bins, aligned.recording.scored & _among(bins, aligned)) for part, bins in ranges.items()}
     else:
         chosen = _in_time(aligned, rule)
     recordings = {part: _cut(aligned, bins, scored) for part, (bins, scored) in chosen.items()}
     for part, recording in recordings.items():
-        if not recording.scored.any():
+        if not recording.scored.any() and part not in empty_parts(rule):
             raise BadData(
                 f"session {aligned.recording.session.id!r}: its {part} part has no scored bin, of {len(aligned.ticks)} "
                 f"bins in all; correct the suite's split, or leave the session out"
             )
-    _check_variation(recordings["test"])
+    if len(recordings["test"]):
+        _check_variation(recordings["test"])
     ticks = {part: aligned.ticks[bins] for part, (bins, _) in chosen.items()}
     return Parts(**recordings, ticks=ticks, clock_hz=aligned.clock_hz)
 
@@ -89,11 +114,11 @@ def find_leaks(parts: Parts, *, gap_s: float = 0.0) -> tuple[str, ...]:
     found = []
     for earlier, later in itertools.combinations(PARTS, 2):
         scored = parts.ticks[later][parts[later].scored]
-        n_inside = int(np.count_nonzero(_distance(parts.ticks[earlier], scored) == 0))
+        n_inside = int(np.count_nonzero(distance(parts.ticks[earlier], scored) == 0))
         if n_inside:
             found.append(f"{n_inside} scored bins of {later} lie in {earlier}")
         bin_ticks = parts[later].inputs.bin_s * parts.clock_hz
-        nearest = _distance(parts.ticks[earlier][parts[earlier].scored], scored) - bin_ticks
+        nearest = distance(parts.ticks[earlier][parts[earlier].scored], scored) - bin_ticks
         if nearest.size and nearest.min() < gap_s * parts.clock_hz - 1e-6:
             gap = nearest.min() / parts.clock_hz
             found.append(f"{earlier} and {later} are {gap:g} s apart, where {gap_s:g} s belong")
@@ -152,115 +177,6 @@ def _before_gap(aligned: Aligned, boundary: int, gap_s: float) -> int:
     return min(boundary - n_bins, int(np.searchsorted(aligned.ticks, latest, side="right")))
 
 
-def _by_trials(
-    aligned: Aligned, trials: Mapping[str, np.ndarray], rule: TrialSplit
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Part -> (the bins of its runs, which of the session's bins it scores)."""
-    owner = _owners(aligned, trials, rule)
-    scored = {p: (owner == i) & aligned.recording.scored & _apart(aligned, owner, i, rule) for i, p in enumerate(PARTS)}
-    n_context = round(rule.context_s / aligned.recording.inputs.bin_s)
-    chosen = {}
-    for i, part in enumerate(PARTS):
-        later = np.any([scored[p] for p in PARTS[i + 1 :]] or [np.zeros(len(owner), bool)], axis=0)
-        chosen[part] = (_runs(scored[part], later, aligned.recording.inputs.starts, n_context), scored[part])
-    return chosen
-
-
-def _owners(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: TrialSplit) -> np.ndarray:
-    """(n_bins,) which part's window a bin's right edge lies in: an index into PARTS, or -1."""
-    window = rule.window
-    start_s = first_times(trials[window.start]) + window.start_offset_s
-    stop_s = first_times(trials[window.stop]) + window.stop_offset_s
-    part = _parts_of_trials(trials, rule, usable=np.isfinite(start_s) & np.isfinite(stop_s), order=start_s)
-    owner = np.full(len(aligned.ticks), -1)
-    # In this order a bin in the windows of two parts goes to the later one, so that no test bin is ever trained on.
-    for i in range(len(PARTS)):
-        lows = np.searchsorted(aligned.ticks, to_ticks(start_s[part == i], aligned.clock_hz), side="right")
-        highs = np.searchsorted(aligned.ticks, to_ticks(stop_s[part == i], aligned.clock_hz), side="right")
-        for low, high in zip(lows, highs, strict=True):
-            owner[low:high] = i
-    return owner
-
-
-def _parts_of_trials(
-    trials: Mapping[str, np.ndarray], rule: TrialSplit, *, usable: np.ndarray, order: np.ndarray
-) -> np.ndarray:
-    """(n_trials,) index into PARTS, or -1."""
-    for column, allowed in rule.keep.items():
-        usable = usable & np.isin(_labels(trials, column), np.array(allowed))
-    part = np.full(len(usable), -1)
-    if rule.column is None:
-        kept = _in_order(usable, order)
-        first = round(rule.fractions[0] * len(kept))
-        second = round((1 - rule.fractions[2]) * len(kept))
-        part[kept] = np.repeat([0, 1, 2], [first, second - first, len(kept) - second])
-        return part
-    labels = _labels(trials, rule.column)
-    part[usable & np.isin(labels, np.array(rule.test))] = 2
-    train = _in_order(usable & np.isin(labels, np.array(rule.train)), order)
-    n_validation = round(rule.validation_fraction * len(train))
-    part[train[: len(train) - n_validation]] = 0
-    part[train[len(train) - n_validation :]] = 1
-    return part
-
-
-def _labels(trials: Mapping[str, np.ndarray], column: str) -> np.ndarray:
-    """(n_trials,) the one value that each trial has in a column."""
-    values = trials[column]
-    if values.dtype == object or values.ndim != 1:
-        raise BadData(
-            f"trial column {column!r} has several values per trial, so it cannot choose trials; name a column with "
-            f"one value per trial in `keep` and `column` of the suite's split"
-        )
-    return values
-
-
-def _in_order(usable: np.ndarray, order: np.ndarray) -> np.ndarray:
-    trials = np.flatnonzero(usable)
-    return trials[np.argsort(order[trials], kind="stable")]
-
-
-def first_times(column: np.ndarray) -> np.ndarray:
-    """(n_trials,) float64: the column, or the first of several times per trial; NaN where there is none."""
-    ragged = column.dtype == object
-    if any(row.dtype.kind not in "fiu" or row.ndim != 1 for row in (column if ragged else ())):
-        raise BadData("a ragged trial column gives no times; correct the window in the suite's split")
-    if ragged:
-        return np.array([float(row[0]) if len(row) else np.nan for row in column])
-    if column.dtype.kind not in "fiu" or column.ndim > 2 or 0 in column.shape[1:]:
-        what = f"of {column.dtype} and shape {column.shape}"
-        raise BadData(f"a trial column {what} gives no times; correct the window in the suite's split")
-    return np.asarray(column[:, 0] if column.ndim == 2 else column, np.float64)
-
-
-def _apart(aligned: Aligned, owner: np.ndarray, part: int, rule: TrialSplit) -> np.ndarray:
-    """(n_bins,) whether a bin is at least `gap_s` away from every bin of the other parts."""
-    others = aligned.ticks[(owner >= 0) & (owner != part)]
-    gap_ticks = rule.gap_s * aligned.clock_hz - 1e-6
-    return np.asarray(_distance(others, aligned.ticks) - aligned.bin_ticks >= gap_ticks)
-
-
-def _distance(these: np.ndarray, ticks: np.ndarray) -> np.ndarray:
-    """(n,) float64 distance of each of `ticks` to the nearest of `these`, which go up; infinite if there are none."""
-    if not len(these):
-        return np.full(len(ticks), np.inf)
-    after = np.searchsorted(these, ticks)
-    left, right = these[np.maximum(after - 1, 0)], these[np.minimum(after, len(these) - 1)]
-    return np.asarray(np.minimum(np.abs(ticks - left), np.abs(right - ticks)), np.float64)
-
-
-def _runs(scored: np.ndarray, barred: np.ndarray, starts: np.ndarray, n_context: int) -> np.ndarray:
-    """The scored bins and up to `n_context` bins before each, not past a break or a barred bin."""
-    n = len(scored)
-    k = np.arange(n)
-    following = np.minimum.accumulate(np.where(scored, k, n)[::-1])[::-1]
-    reachable = following < n
-    to = np.minimum(following, n - 1)
-    piece, n_barred = np.cumsum(starts), np.concatenate([[0], np.cumsum(barred)])
-    near = (to - k <= n_context) & (piece[to] == piece) & (n_barred[to] == n_barred[k])
-    return np.flatnonzero(reachable & near)
-
-
 def _cut(aligned: Aligned, bins: np.ndarray, scored: np.ndarray) -> Recording:
     """The recording of some bins, in order; where one does not follow the other, a start."""
     whole = aligned.recording
@@ -269,9 +185,18 @@ def _cut(aligned: Aligned, bins: np.ndarray, scored: np.ndarray) -> Recording:
     starts |= np.diff(bins, prepend=-2) != 1
     inputs = Inputs({n: v[chosen] for n, v in whole.inputs.streams.items()}, starts, whole.inputs.bin_s)
     kept = scored[chosen]
-    targets = np.where(kept[:, None], whole.targets[chosen], np.float32(np.nan))
+    # Of classes, the labels of all bins of a trial are its part's; of a behaviour, those of the scored bins alone.
+    known = kept[:, None] | (whole.session.kind == "classification")
+    targets = np.where(known, whole.targets[chosen], np.float32(np.nan))
     privileged = {name: values[chosen] for name, values in whole.privileged.items()}
     return replace(whole, inputs=inputs, targets=targets, scored=kept, privileged=privileged)
+
+
+def _among(bins: np.ndarray, aligned: Aligned) -> np.ndarray:
+    """(n_bins of the session,) bool: whether a bin is one of these."""
+    chosen = np.zeros(len(aligned.ticks), bool)
+    chosen[bins] = True
+    return chosen
 
 
 def _as_slice(bins: np.ndarray) -> slice | np.ndarray:

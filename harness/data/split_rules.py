@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from harness.data.protocol import Model
+
+PARTS = ("train", "validation", "test")
 
 
 def _whole(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -95,4 +97,46 @@ class SegmentSplit(Model):
     gap_s: Literal[0] = 0
 
 
-Split = Annotated[TimeSplit | TrialSplit | ReachSplit | SegmentSplit, Field(discriminator="kind")]
+class RunSplit(Model):
+    """Whole runs are tested by what was learned from the others.
+
+    test: `each` run once, a fold for each of them; or the `last` ones, `test_runs` of them.
+    runs: How many runs a session has.
+    validation_fraction: Of the trials of the last run that is learned from, its end.
+    """
+
+    kind: Literal["runs"]
+    runs: Annotated[int, Field(ge=2)]
+    test: Literal["each", "last"] = "each"
+    test_runs: PositiveInt = 1
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    gap_s: Literal[0] = 0
+
+    @property
+    def n_folds(self) -> int:
+        """How often a session is learned from and tested."""
+        return self.runs if self.test == "each" else 1
+
+    @model_validator(mode="after")
+    def something_is_learned_from(self) -> "RunSplit":
+        if self.test_runs >= self.runs or (self.test == "each" and self.test_runs > 1):
+            raise ValueError(f"{self.test_runs} of {self.runs} runs cannot be tested by `{self.test}`")
+        return self
+
+
+class WholeSplit(Model):
+    """The whole session is one part, and the others are empty: for sessions that are only learned from."""
+
+    kind: Literal["whole"]
+    part: Literal["train", "validation"]
+    gap_s: Literal[0] = 0
+
+
+Split = Annotated[
+    TimeSplit | TrialSplit | ReachSplit | SegmentSplit | RunSplit | WholeSplit, Field(discriminator="kind")
+]
+
+
+def n_folds(rule: Split) -> int:
+    """How often a session with this rule is learned from and tested."""
+    return rule.n_folds if isinstance(rule, RunSplit) else 1

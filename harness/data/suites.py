@@ -10,16 +10,18 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt, ValidationError, field_validator, model_validator
 
+from harness.data.protocol import ClassesAt
 from harness.data.protocol import Layout as Layout
 from harness.data.protocol import Model as Model
 from harness.data.protocol import Task as Task
 from harness.data.sources import Dandi as Dandi
 from harness.data.sources import File as File
+from harness.data.sources import Physionet as Physionet
 from harness.data.sources import Simulated as Simulated
 from harness.data.sources import Source as Source
 from harness.data.sources import Zenodo as Zenodo
+from harness.data.split_rules import RunSplit, TrialSplit, WholeSplit, n_folds
 from harness.data.split_rules import Split as Split
-from harness.data.split_rules import TrialSplit
 from harness.errors import UsageError
 
 PINNED_TIERS = ("mini", "core", "full", "neurobench", "falcon", "falcon-minival", "xl")
@@ -27,8 +29,11 @@ PINNED_TIERS = ("mini", "core", "full", "neurobench", "falcon", "falcon-minival"
 
 SUFFIX = ".yaml"
 
-METRIC_NAMES = ("r2", "r2_weighted", "pearson", "rmse")
-"""The metrics of `harness.score.metrics`, which stands beside this package and not below it."""
+METRIC_NAMES = {
+    "regression": ("r2", "r2_weighted", "pearson", "rmse"),
+    "classification": ("balanced_accuracy", "accuracy", "cohen_kappa", "f1_weighted"),
+}
+"""The metrics of `harness.score.metrics`, which stands beside this package and not below it, by the task's kind."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -94,6 +99,32 @@ class Suite(Model):
             raise ValueError("calibration_s is given, but no session has the role 'new'; give it to those adapted to")
         return self
 
+    @model_validator(mode="after")
+    def tasks_fit_their_kind(self) -> "Suite":
+        for task in (self.task, *self.further_tasks.values()):
+            if wrong := [name for name in self.metrics if name not in METRIC_NAMES[task.kind]]:
+                raise ValueError(f"metric {wrong[0]!r} is not of {task.kind}: {', '.join(METRIC_NAMES[task.kind])}")
+            for name, layout in self.layouts.items():
+                at = layout.targets.get(task.target)
+                if at and isinstance(at, ClassesAt) != (task.kind == "classification"):
+                    raise ValueError(f"target {task.target!r} of layout {name!r} does not fit a task of {task.kind}")
+                if isinstance(at, ClassesAt) and not layout.trials:
+                    raise ValueError(f"target {task.target!r} needs `trials` in layout {name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def splits_fit_their_sessions(self) -> "Suite":
+        classes = self.task.kind == "classification"
+        for s in self.sessions:
+            rule = self.splits.get(s.split)
+            if rule and classes != isinstance(rule, RunSplit | WholeSplit):
+                raise ValueError(f"session {s.id!r}: split {s.split!r} does not fit a task of {self.task.kind}")
+            if isinstance(rule, WholeSplit) and s.role != "source":
+                raise ValueError(f"session {s.id!r}: split {s.split!r} leaves it no test; give it the role 'source'")
+            if rule and n_folds(rule) > 1 and (self.fit == "joint" or s.id in self.pretraining):
+                raise ValueError(f"session {s.id!r}: tests of each run need `fit: each`, and no pretraining on it")
+        return self
+
     @property
     def label(self) -> str:
         """What records call it, e.g. `primate-reaching@1`."""
@@ -102,9 +133,10 @@ class Suite(Model):
     @field_validator("metrics")
     @classmethod
     def known_metrics_once(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        known = [name for names in METRIC_NAMES.values() for name in names]
         for i, name in enumerate(metrics):
-            if name not in METRIC_NAMES:
-                raise ValueError(f"metric {name!r} is none of {', '.join(METRIC_NAMES)}")
+            if name not in known:
+                raise ValueError(f"metric {name!r} is none of {', '.join(known)}")
             if name in metrics[:i]:
                 raise ValueError(f"metric {name!r} is listed twice")
         return metrics

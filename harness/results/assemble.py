@@ -19,7 +19,7 @@ from harness.registry import DecoderRef, source_bytes
 from harness.results import cells, records
 from harness.results.records import LearningStage
 from harness.results.store import Store, read_record, write_whole
-from harness.results.summaries import Costs, Timing, filter_delay_s
+from harness.results.summaries import Costs, Timing, filter_delay_s, worst_verdicts
 from harness.score import stats
 from harness.score.metrics import metric
 from harness.types import Delay
@@ -68,13 +68,16 @@ class Context:
 
 @dataclass(frozen=True)
 class SessionCell:
-    """A finished cell: its recording with its content's hash and file, its key, and what was learned before it."""
+    """A finished cell: its recording with its content's hash and file, its key, and what was learned before it.
+
+    learned: Where the artefact of each fold is.
+    """
 
     session: Session
     data: str
     file: Path
     key: str
-    learned: Path
+    learned: Sequence[Path]
     history: Sequence[LearningStage]
 
 
@@ -118,7 +121,7 @@ class _Gathered:
         self.arrays = cells.merged(answered)
         self.timing = Timing(self.seen, self.arrays, bin_s=context.suite.task.bin_s)
         self.predictions = cells.arrays_to_npz(self.arrays)
-        kept = [(c.session.id, (c.learned / "artifact.safetensors").read_bytes()) for c in done]
+        kept = [(name, (path / "artifact.safetensors").read_bytes()) for c in done for name, path in _folds(c)]
         arrays = [(name, artifact.unpack(content)) for name, content in kept if content]
         self.costs = Costs(
             self.seen,
@@ -141,7 +144,7 @@ class _Gathered:
         context, run, bad = self.context, self.run, self.bad
         bin_s = context.suite.task.bin_s
         latency, pace = self.timing.latency("fast"), self.timing.latency("paced")
-        profile, audit = self.timing.profile(context.profile.label), self._audit()
+        profile, audit = self.timing.profile(context.profile.label), worst_verdicts(self.seen)
         cost = self.costs.record(bin_s=bin_s, calibration=profile.calibration)
         slower = max((one for one in (latency, pace) if one), key=lambda one: one.p99, default=None)
         layouts = [context.suite.layouts[c.session.layout] for c in self.done]
@@ -158,6 +161,7 @@ class _Gathered:
             decoder=self._identity(),
             sessions=self.sessions,
             metric=context.suite.metrics[0],
+            chance=self._chance(),
             bin_s=bin_s,
             scores={} if bad else self._scores(),
             latency_ms=latency,
@@ -192,6 +196,7 @@ class _Gathered:
             scores=seen.get("scores", {}),
             interval=seen.get("interval", {}),
             floor=seen.get("floor", {}),
+            trials=seen.get("trials"),
             reference=best_score(c.file) if stated else {},
             latency_ms=self.timing.latency("fast", session=c.session.id),
             fit_s=sum(stage.seconds for stage in c.history if stage.stage != "pretrain"),
@@ -208,6 +213,13 @@ class _Gathered:
         first: dict[str, Any] = {metrics[0]: {"low": span.low, "high": span.high}} if known else {}
         return {name: records.Score(value=mean, **first.get(name, {})) for name, mean in means.items()}
 
+    def _chance(self) -> float | None:
+        """What knowing nothing scores, where that depends on the number of classes alone."""
+        suite = self.context.suite
+        level = metric(suite.metrics[0]).chance
+        at = suite.layouts[self.done[0].session.layout].targets[suite.task.target]
+        return level(len(at.outputs)) if level else None
+
     def _shared_metrics(self) -> list[str]:
         """Metrics that every recording has, and whose unit is the same in all of them."""
         one = len(self.sessions) == 1
@@ -221,18 +233,6 @@ class _Gathered:
         """Where the cells were run; `mixed` if not all of them in one environment."""
         first: dict[str, Any] = self.seen[0]["environment"]
         return first | ({} if all(s["environment"] == first for s in self.seen) else {"mixed": True})
-
-    def _audit(self) -> dict[str, records.Verdict]:
-        """Each rule's worst outcome over the recordings."""
-        verdicts: dict[str, records.Verdict] = {}
-        for seen in self.seen:
-            for name, finding in seen["findings"].items():
-                why = f"{seen['session']}: {finding['why']}" if finding["why"] else ""
-                new = records.Verdict(ok=finding["ok"], why=why, max_difference=finding["max_difference"])
-                old = verdicts.get(name)
-                if old is None or _gravity(new) > _gravity(old):
-                    verdicts[name] = new
-        return verdicts
 
     def _tracks(
         self,
@@ -280,6 +280,8 @@ class _Gathered:
         )
 
 
-def _gravity(verdict: records.Verdict) -> tuple[bool, float]:
-    """Broken rules weigh more than kept ones, then the larger difference."""
-    return not verdict.ok, verdict.max_difference or 0.0
+def _folds(cell: SessionCell) -> list[tuple[str, Path]]:
+    """Name and folder of each artefact of a recording."""
+    if len(cell.learned) == 1:
+        return [(cell.session.id, cell.learned[0])]
+    return [(f"{cell.session.id}/fold-{i}", folder) for i, folder in enumerate(cell.learned, 1)]

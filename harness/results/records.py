@@ -63,11 +63,25 @@ class Latency(Part):
     spread: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 
+class Trials(Part):
+    """Decisions of one recording's trials.
+
+    confusion: Trials by true class (rows) and decided class, in the order of `classes`, at the decision time.
+    offset_s, balanced_accuracy: How good the answers are at other times since the cue.
+    """
+
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    offset_s: tuple[float, ...]
+    balanced_accuracy: tuple[float, ...]
+
+
 class SessionResult(Part):
     """One recording's part of a run.
 
-    floor: The primary metric of the test labels shifted by half the test set.
+    floor: The primary metric of the test labels shifted by half the test set; of classes, the chance level.
     reference: The best reachable score that a simulated session states, by name; empty for real ones.
+    trials: Of classes: what is known of its trials beside their score.
     """
 
     session: str
@@ -81,6 +95,7 @@ class SessionResult(Part):
     interval: dict[str, tuple[float, float]] = Field(default_factory=dict)
     floor: dict[str, float] = Field(default_factory=dict)
     reference: dict[str, float] = Field(default_factory=dict)
+    trials: Trials | None = None
     latency_ms: Latency | None = None
     fit_s: float = 0.0
     cell: str
@@ -172,6 +187,7 @@ class Profile(Part):
 class Record(Part):
     """One run: (suite@version, tier, decoder, seed, profile) over the tier's sessions.
 
+    chance: The metric of answers that know nothing; None where there is no such number.
     answer_delay_bins: How many bins ago that was of which an answer speaks, by the decoder's word; scored as such.
     label_look_ahead_s: How far the task's labels look beyond the right edge of their bin; above 0 the task is not
         strictly causal, though the decoder may be.
@@ -188,6 +204,7 @@ class Record(Part):
     decoder: DecoderIdentity
     sessions: list[SessionResult]
     metric: str
+    chance: float | None = None
     bin_s: float
     scores: dict[str, Score]
     latency_ms: Latency | None

@@ -9,23 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.suites import Suite
+from harness.data.protocol import ClassesAt
+from harness.data.suites import Session, Suite
 from harness.judge.cell import Tested
 from harness.judge.passes import Passes
 from harness.results import cells
 from harness.results.environment import environment
-from harness.score import stats
+from harness.score import stats, trials
 from harness.score.metrics import Metric, metric
 from harness.types import Recording
 
 
-def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float, artifact: str) -> dict[str, bytes]:
+def cell_files(
+    tested: Tested, part: Recording, *, suite: Suite, session: Session, seconds: float, artifact: str
+) -> dict[str, bytes]:
     """The files of one cell: `cell.json` and `predictions.npz`.
 
     Args:
         tested: What the judge saw.
         part: The test recording with its labels, which no worker has.
         suite: Gives metrics.
+        session: Which of its sessions this is.
         seconds: How long the test pass took.
         artifact: Hash of the artefact that was tested.
     """
@@ -49,6 +53,9 @@ def cell_files(tested: Tested, part: Recording, *, suite: Suite, seconds: float,
         drawn = _draws(part, tested.outputs, metric(suite.metrics[0]))
         arrays |= {"outputs": tested.outputs, "draws": drawn.astype(np.float32)}
         kept |= _scores(part, tested.outputs, suite)
+        at = suite.layouts[session.layout].targets[suite.task.target]
+        if isinstance(at, ClassesAt):
+            kept["trials"] = _trials(part, tested.outputs, at)
         span = stats.interval(drawn)
         kept["interval"] = {suite.metrics[0]: [span.low, span.high]} if math.isfinite(span.low) else {}
     return {"cell.json": json.dumps(kept, indent=1).encode(), "predictions.npz": cells.arrays_to_npz(arrays)}
@@ -71,7 +78,20 @@ def _passes(passes: Passes[Any] | None) -> dict[str, Any] | None:
     }
 
 
+def _trials(part: Recording, outputs: np.ndarray, at: ClassesAt) -> dict[str, Any]:
+    """As in `records.Trials`."""
+    curve = trials.over_time(part, outputs, decision_s=at.decision_s)
+    return {
+        "classes": list(at.outputs),
+        "confusion": trials.confusion(part, outputs).tolist(),
+        "offset_s": curve.offset_s.round(6).tolist(),
+        "balanced_accuracy": curve.balanced_accuracy.tolist(),
+    }
+
+
 def _draws(part: Recording, outputs: np.ndarray, primary: Metric) -> np.ndarray:
+    if part.session.kind == "classification":
+        return stats.trial_draws(primary, part.targets[part.scored], outputs[part.scored])
     timeline = stats.Timeline(part.session.bin_s, starts=part.inputs.starts, scored=part.scored)
     return stats.draws(primary, part.targets, outputs, time=timeline)
 
@@ -80,8 +100,11 @@ def _scores(part: Recording, outputs: np.ndarray, suite: Suite) -> dict[str, Any
     """Scores on scored bins, and what decoders without knowledge would get."""
     y_true, y_pred = part.targets[part.scored], outputs[part.scored]
     scores: dict[str, float] = {name: metric(name)(y_true, y_pred) for name in suite.metrics}
-    shifted = np.roll(y_true, len(y_true) // 2, axis=0)
-    floor = {"shifted_labels": metric(suite.metrics[0])(y_true, shifted)}
+    primary = metric(suite.metrics[0])
+    if primary.chance:
+        floor = {"chance": primary.chance(y_true.shape[1])}
+    else:
+        floor = {"shifted_labels": primary(y_true, np.roll(y_true, len(y_true) // 2, axis=0))}
     return {"scores": _finite(scores), "floor": _finite(floor), "n_scored_bins": len(y_true)}
 
 

@@ -137,3 +137,21 @@ class Costs:
 
 def _rate(per_bin: float | None, bin_s: float) -> float | None:
     return None if per_bin is None else per_bin / bin_s
+
+
+def worst_verdicts(seen: Sequence[Mapping[str, Any]]) -> dict[str, records.Verdict]:
+    """Each audit rule's worst outcome over the recordings."""
+    verdicts: dict[str, records.Verdict] = {}
+    for cell in seen:
+        for name, finding in cell["findings"].items():
+            why = f"{cell['session']}: {finding['why']}" if finding["why"] else ""
+            new = records.Verdict(ok=finding["ok"], why=why, max_difference=finding["max_difference"])
+            old = verdicts.get(name)
+            if old is None or _gravity(new) > _gravity(old):
+                verdicts[name] = new
+    return verdicts
+
+
+def _gravity(verdict: records.Verdict) -> tuple[bool, float]:
+    """Broken rules weigh more than kept ones, then the larger difference."""
+    return not verdict.ok, verdict.max_difference or 0.0

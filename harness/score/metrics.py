@@ -1,42 +1,21 @@
-"""Regression metrics, each written once, on sums over bins.
+"""Metrics of behaviour, each written once, on sums over bins; those of classes are in `classification`.
 
 Every metric is a formula on sums of a few per-bin terms. The sums of a whole session give its score; the sums of
 resampled blocks give the score of a bootstrap draw (`harness.score.stats`), by the same formula.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.errors import UsageError
+from harness.score.classification import CLASSIFICATION
+from harness.score.metric import Metric as Metric
+from harness.score.metric import checked
 
 # Sums of squares carry a relative rounding error far below this; a variation beneath it is no variation.
 _CONSTANT = 1e-12
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A score as a formula on sums over bins.
-
-    unit: "1" for a pure number, "target" for the unit of the target.
-    terms: (y_true, y_pred), both (n_bins, n_outputs) -> (n_bins, ...) float64: what each bin adds.
-    value: Sums of those terms over bins, (..., <shape of one bin's terms>) -> (...) scores, NaN where undefined.
-    """
-
-    name: str
-    higher_is_better: bool
-    unit: str
-    terms: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    value: Callable[[np.ndarray], np.ndarray]
-
-    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-        """The score of all given bins.
-
-        Raises:
-            UsageError: If the shapes differ, are not (n_bins, n_outputs), or a value is not finite.
-        """
-        return float(self.value(self.terms(y_true, y_pred).sum(axis=0)))
 
 
 @dataclass(frozen=True)
@@ -69,7 +48,7 @@ class Moments:
 
 def moment_terms(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     """What each bin adds to `Moments`: (n_bins, n_outputs, 7), in the order of its fields."""
-    y_true, y_pred = _checked(y_true, y_pred)
+    y_true, y_pred = checked(y_true, y_pred)
     y, p = y_true - y_true.mean(axis=0), y_pred - y_pred.mean(axis=0)
     return np.stack([np.ones_like(y), y, p, y * y, p * p, y * p, (y_true - y_pred) ** 2], axis=-1)
 
@@ -156,24 +135,6 @@ def _about_mean(squares: np.ndarray, total: np.ndarray, n: np.ndarray) -> np.nda
     return np.where(variation > _CONSTANT * squares, variation, np.nan)
 
 
-def _checked(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    shapes = np.shape(y_true), np.shape(y_pred)
-    if shapes[0] != shapes[1] or len(shapes[0]) != 2 or 0 in shapes[0]:
-        raise UsageError(
-            f"a metric got y_true of shape {shapes[0]} and y_pred of shape {shapes[1]}; "
-            f"give both as (n_bins, n_outputs) with the same, non-zero numbers"
-        )
-    for name, values in (("y_true", y_true), ("y_pred", y_pred)):
-        bad = np.argwhere(~np.isfinite(values))
-        if bad.size:
-            k, i = bad[0].tolist()
-            raise UsageError(
-                f"a metric got {values[k, i]} at bin {k}, output {i} of {name} and {len(bad) - 1} more such "
-                f"values; give scored bins only, all of them finite"
-            )
-    return np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
-
-
 METRICS: Mapping[str, Metric] = {
     m.name: m
     for m in (
@@ -181,5 +142,6 @@ METRICS: Mapping[str, Metric] = {
         Metric("r2_weighted", True, "1", moment_terms, _r2_weighted),
         Metric("pearson", True, "1", moment_terms, _pearson),
         Metric("rmse", False, "target", moment_terms, _rmse),
+        *CLASSIFICATION,
     )
 }

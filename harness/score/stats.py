@@ -1,4 +1,4 @@
-"""Intervals of a score: a moving-block bootstrap over test time, then over sessions.
+"""Intervals of a score: a bootstrap over test time by moving blocks, or over trials, and then over sessions.
 
 Neighbouring bins are alike, so bins cannot be resampled one by one; blocks of consecutive bins can (Künsch 1989,
 doi:10.1214/aos/1176347265). A draw needs only the sums of its blocks' terms, which are differences of one cumulative
@@ -93,6 +93,25 @@ def draws(
     cumulative[1:][scored] = terms
     np.cumsum(cumulative, axis=0, out=cumulative)
     return metric.value(_block_sums(cumulative, draw_blocks(starts, time.bin_s, bootstrap)))
+
+
+def trial_draws(
+    metric: Metric, y_true: np.ndarray, y_pred: np.ndarray, *, bootstrap: Bootstrap = PROTOCOL
+) -> np.ndarray:
+    """Scores of resampled trials, of which each is one scored bin; the same trials for every decoder.
+
+    Args:
+        metric: What to score.
+        y_true: (n_trials, n_outputs), finite.
+        y_pred: (n_trials, n_outputs), finite.
+        bootstrap: Number of draws, seed.
+
+    Returns:
+        (n_draws,) float64, NaN where a draw has no defined score.
+    """
+    terms = metric.terms(y_true, y_pred)
+    chosen = np.random.default_rng(bootstrap.seed).integers(0, len(terms), (bootstrap.n_draws, len(terms)))
+    return metric.value(terms[chosen].sum(axis=1))
 
 
 def draw_blocks(starts: np.ndarray, bin_s: float, bootstrap: Bootstrap = PROTOCOL) -> Blocks:
