@@ -1,5 +1,6 @@
 """Published numbers beside a board: measured by others, by other protocols, and so never a row of the ranking."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -8,12 +9,26 @@ import streamlit as st
 HERE = Path(__file__).parent.parent
 FILES = (HERE / "datasets" / "published_results.csv", HERE / "harness" / "_datasets" / "published_results.csv")
 """As checked out, and as installed."""
-TASKS = {
-    "primate-lfp": ("lfp-velocity",),
-    "primate-lfp-peer": ("lfp-velocity",),
-    "primate-reaching": ("spike-velocity",),
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of the file stand beside a suite: of a task, and with what dataset and metric begin."""
+
+    task: str
+    dataset: str = ""
+    metric: str = "R2"
+
+
+SHOWN = {
+    "primate-lfp": Rows("lfp-velocity"),
+    "primate-lfp-peer": Rows("lfp-velocity"),
+    "primate-reaching": Rows("spike-velocity"),
+    "eeg-motor-imagery": Rows("eeg-mi", "PhysionetMI", ""),
+    "eeg-motor-imagery-cross-subject": Rows("eeg-mi", "PhysioNet-MI", ""),
+    "eeg-motor-imagery-new-subject": Rows("eeg-mi", "PhysioNet-MI", ""),
 }
-"""Suite -> tasks of the file whose rows stand beside it."""
+"""Suite -> what others published for it."""
 COLUMNS = (
     "method",
     "dataset",
@@ -35,12 +50,13 @@ def published(suite: str) -> pd.DataFrame:
     Args:
         suite: As records have it: `primate-lfp@1`, `primate-lfp/spikes@1`.
     """
-    tasks = TASKS.get(suite.partition("@")[0].partition("/")[0], ())
+    rows = SHOWN.get(suite.partition("@")[0].partition("/")[0])
     path = next((path for path in FILES if path.is_file()), None)
-    if path is None or not tasks:
+    if path is None or rows is None:
         return pd.DataFrame(columns=list(COLUMNS))
     table = pd.read_csv(path)
-    table = table[table["task"].isin(tasks) & table["metric"].str.startswith("R2") & ~_single(table)]
+    fits = (table["task"] == rows.task) & table["dataset"].str.startswith(rows.dataset)
+    table = table[fits & table["metric"].str.startswith(rows.metric) & ~_single(table)]
     table = table.assign(value=pd.to_numeric(table["value"], errors="coerce")).dropna(subset="value")
     return table.sort_values(["value", "method"], ascending=[False, True], ignore_index=True)[list(COLUMNS)]
 

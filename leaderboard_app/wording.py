@@ -8,11 +8,12 @@ import pandas as pd
 METRICS = {
     "r2": "R²",
     "r2_weighted": "R² (variance-weighted)",
-    "pearson_r": "Pearson r",
+    "pearson": "Pearson r",
     "rmse": "RMSE",
     "balanced_accuracy": "Balanced accuracy",
-    "kappa": "Cohen's κ",
-    "weighted_f1": "Weighted F1",
+    "accuracy": "Accuracy",
+    "cohen_kappa": "Cohen's κ",
+    "f1_weighted": "Weighted F1",
 }
 
 

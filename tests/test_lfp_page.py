@@ -6,7 +6,7 @@ import scipy.stats
 
 from leaderboard_app.published import published
 from tests.records_factory import make_decoder, make_record, make_session
-from tools import lfp_page
+from tools import comparisons, lfp_page
 
 
 def record(name: str, scores: list[float], **changes):
@@ -17,35 +17,35 @@ def record(name: str, scores: list[float], **changes):
 def test_an_interval_is_that_of_a_t_test():
     differences = [0.1, 0.3, 0.05, 0.2]
     expected = scipy.stats.ttest_1samp(differences, 0).confidence_interval(0.95)
-    assert lfp_page.t_interval(differences) == pytest.approx((expected.low, expected.high))
-    assert lfp_page.t_interval([0.5]) == (-np.inf, np.inf)
+    assert comparisons.t_interval(differences) == pytest.approx((expected.low, expected.high))
+    assert comparisons.t_interval([0.5]) == (-np.inf, np.inf)
 
 
 @pytest.mark.parametrize(
     "low, high, said", [(0.01, 0.2, "holds"), (-0.2, -0.01, "does not hold here"), (-0.1, 0.3, "undecided here")]
 )
 def test_a_verdict_says_on_which_side_of_zero_the_interval_lies(low, high, said):
-    assert lfp_page.verdict(low, high) == said
+    assert comparisons.verdict(low, high) == said
 
 
 def test_scores_are_means_over_seeds_of_the_newest_record_of_each():
     old = record("realm", [0.0, 0.0], seed=42, started_utc="2026-01-01T00:00:00Z")
     new = record("realm", [0.4, 0.6], seed=42, started_utc="2026-01-02T00:00:00Z")
     other = record("realm", [0.6, 0.8], seed=123, started_utc="2026-01-01T00:00:00Z")
-    found = lfp_page.scores(lfp_page.chosen([new, old, other]))
+    found = comparisons.scores(comparisons.chosen([new, old, other]))
     assert found["realm"] == pytest.approx({"simulated-4-0": 0.5, "simulated-4-1": 0.7})
 
 
 def test_records_of_two_tiers_are_never_averaged():
     with pytest.raises(SystemExit, match="one tier and profile"):
-        lfp_page.chosen([record("realm", [0.5]), record("realm", [0.5], tier="unpinned")])
+        comparisons.chosen([record("realm", [0.5]), record("realm", [0.5], tier="unpinned")])
 
 
 def test_a_comparison_is_over_the_recordings_that_both_have():
     known = {"realm": {"a": 0.5, "b": 0.7, "c": 0.9}, "ms-lfp": {"a": 0.4, "b": 0.5}}
-    line = lfp_page._line(lfp_page.Comparison("better", "realm", "ms-lfp"), known, {"realm": 3, "ms-lfp": 1})
+    line = comparisons._line(comparisons.Comparison("better", "realm", "ms-lfp"), known, {"realm": 3, "ms-lfp": 1})
     assert "| realm (3) / ms-lfp (1) | 0.600 | 0.450 | +0.150 |" in line and "| 2 of 2 |" in line
-    assert "not run" in lfp_page._line(lfp_page.Comparison("better", "realm", "absent"), known, {})
+    assert "not run" in comparisons._line(comparisons.Comparison("better", "realm", "absent"), known, {})
 
 
 def test_every_decoder_of_a_comparison_is_in_the_suites_own_set(root):

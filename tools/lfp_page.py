@@ -8,15 +8,12 @@ holds the commands that made the records. Running the tool again on the same sto
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
 
 from baselines.crossmodal.encoder import Encoder as CrossmodalEncoder
 from baselines.crossmodal.shape import preset_named
@@ -26,10 +23,10 @@ from harness.results.records import Record
 from harness.results.store import Store
 from leaderboard_app.published import published
 from leaderboard_app.runs import Board
+from tools.comparisons import HOLDS, RULE, UNTESTABLE, Comparison, Sections, Untested, chosen, claims
 from tools.results_page import board_section
 
 SUITE, PRESET = "primate-lfp", "small"
-HOLDS, FAILS, OPEN, UNTESTABLE = "holds", "does not hold here", "undecided here", "cannot be tested here"
 
 HOW = """Written by `tools/lfp_page.py` from records and `datasets/published_results.csv`; the records were made by
 
@@ -42,26 +39,14 @@ their digests are (docs/data.md). Preset `small`: a few percent of the published
 *levels* here and there are two different things, and a verdict says whether the *order* is found here, under causal
 filters and a contiguous split. Seeds {seeds}; in brackets how many of them each decoder has.
 
-A verdict is by rule. The scores of two decoders are averaged over seeds and subtracted on each recording; *holds* and
-*does not hold here* if the 95 % t-interval of the {n_sessions} differences excludes zero on one side or the other, else
-*undecided here*. That is little to go by: {n_sessions} recordings of {n_subjects} simulated subjects, {n_claims}
+{rule} That is little to go by: {n_sessions} recordings of {n_subjects} simulated subjects, {n_claims}
 comparisons, no correction for their number. What a network sees differs, as it does in the papers: those with
 pretraining have {n_pretraining} more sessions without labels, the cross-modal students spikes while they learn.
 Settings of the networks at `small` were chosen on validation and on the end of the training part of two of these
 recordings (decisions 0083 and 0084), those of the classical decoders on sessions that are not scored (0085)."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """That `better` scores above `worse`; `source` is where it is said, empty for what only we ask."""
-
-    claim: str
-    better: str
-    worse: str
-    source: str = ""
-
-
-SECTIONS: Mapping[str, Sequence[Comparison]] = {
+SECTIONS: Sections = {
     "REALM": (
         Comparison("fine-tuned beats label-free", "realm", "realm-label-free", "published 0.686 against 0.561"),
         Comparison("looking ahead helps, label-free", "realm-bi", "realm-label-free", "published 0.588 against 0.561"),
@@ -101,7 +86,7 @@ SECTIONS: Mapping[str, Sequence[Comparison]] = {
         Comparison("ridge on half a second of spikes and on LFP features", "wiener", "lfp-wiener"),
     ),
 }
-UNTESTED = {
+UNTESTED: Untested = {
     "REALM": (
         ("levels on Makin and Flint: 0.561 label-free, 0.686 fine-tuned", "the recordings"),
         ("full rate on a Raspberry Pi 5 and a Jetson Orin Nano", "the boards; `cpu-1` at the published size is below"),
@@ -118,26 +103,17 @@ def main() -> None:
     everything = [r for r in Store(Path(store)).records() if r.suite.partition("@")[0].partition("/")[0] == SUITE]
     records = chosen([r for r in everything if r.decoder.parameters.get("preset", PRESET) == PRESET])
     parts = ["# LFP: what was claimed, what was measured", explained(records, Path(commands).read_text().strip())]
-    parts += [*claims(records), *costs(records), *at_published_size(everything), *beside()]
+    parts += [
+        *claims(records, SECTIONS, UNTESTED, score="R2"),
+        *costs(records),
+        *at_published_size(everything),
+        *beside(),
+    ]
     boards: dict[Board, list[Record]] = defaultdict(list)
     for record in records:
         boards[Board.of(record)].append(record)
     parts += [text for board in sorted(boards) for text in board_section(board, boards[board])]
     Path(page).write_text("\n\n".join(parts) + "\n")
-
-
-def chosen(records: Sequence[Record]) -> list[Record]:
-    """The newest record of every task, decoder and seed.
-
-    Raises:
-        SystemExit: If they are of several tiers or profiles, which must not be averaged.
-    """
-    if len(kinds := {(r.tier, r.profile.name) for r in records}) != 1:
-        raise SystemExit(f"the store holds records of {sorted(kinds)}; give one that holds one tier and profile")
-    newest: dict[tuple[str, str, int], Record] = {}
-    for record in sorted(records, key=lambda r: r.started_utc):
-        newest[record.suite, record.decoder.name, record.seed] = record
-    return list(newest.values())
 
 
 def explained(records: Sequence[Record], commands: str) -> str:
@@ -148,68 +124,13 @@ def explained(records: Sequence[Record], commands: str) -> str:
     }
     return HOW.format(
         commands=commands,
+        rule=RULE.format(n_sessions=len(sessions)),
         seeds=", ".join(map(str, sorted({r.seed for r in records}))),
         n_sessions=len(sessions),
         n_subjects=len({name.rpartition("-")[0] for name in sessions}),
         n_claims=sum(map(len, SECTIONS.values())),
         n_pretraining=len(pretraining),
     )
-
-
-def scores(records: Sequence[Record]) -> dict[str, dict[str, float]]:
-    """Decoder -> recording -> R2, mean over seeds; a decoder that runs on spikes has a name of its own."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in (r for r in records if r.status == "ok"):
-        for session in record.sessions:
-            found[record.decoder.name][session.session].append(session.scores[record.metric])
-    return {name: {s: fmean(values) for s, values in each.items()} for name, each in found.items()}
-
-
-def seeds_of(records: Sequence[Record]) -> dict[str, int]:
-    """Decoder -> how many seeds were scored; 1 for one that is deterministic."""
-    names = [r.decoder.name for r in records if r.status == "ok"]
-    return {name: names.count(name) for name in names}
-
-
-def t_interval(differences: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of the mean; infinite for fewer than two."""
-    if len(differences) < 2:
-        return -np.inf, np.inf
-    half = float(student_t.ppf(0.975, len(differences) - 1)) * stdev(differences) / len(differences) ** 0.5
-    return fmean(differences) - half, fmean(differences) + half
-
-
-def verdict(low: float, high: float) -> str:
-    """What an interval says of a claim that the difference is above zero."""
-    return HOLDS if low > 0 else FAILS if high < 0 else OPEN
-
-
-def claims(records: Sequence[Record]) -> Iterator[str]:
-    """One table for each section."""
-    known, seeds = scores(records), seeds_of(records)
-    for title, comparisons in SECTIONS.items():
-        lines = ["| claim | from | compared (seeds) | R2 | R2 | difference | 95 % interval | above zero | verdict |"]
-        lines.append("|---" * 9 + "|")
-        lines += [_line(c, known, seeds) for c in comparisons]
-        lines += [
-            f"| {claim} | | lacks {what} | | | | | | **{UNTESTABLE}** |" for claim, what in UNTESTED.get(title, ())
-        ]
-        yield f"## {title}\n\n" + "\n".join(lines)
-
-
-def _line(c: Comparison, known: Mapping[str, Mapping[str, float]], seeds: Mapping[str, int]) -> str:
-    a, b = known.get(c.better, {}), known.get(c.worse, {})
-    both = sorted(set(a) & set(b))
-    pair = [f"{name} ({seeds.get(name, 0)})" for name in (c.better, c.worse)]
-    cells = [c.claim, c.source or "asked here", " / ".join(pair)]
-    if not both:
-        return "| " + " | ".join([*cells, "", "", "", "", "", "not run"]) + " |"
-    differences = [a[s] - b[s] for s in both]
-    low, high = t_interval(differences)
-    cells += [f"{fmean(x[s] for s in both):.3f}" for x in (a, b)]
-    cells += [f"{fmean(differences):+.3f}", f"{low:+.3f} to {high:+.3f}"]
-    cells += [f"{sum(d > 0 for d in differences)} of {len(both)}", f"**{verdict(low, high)}**"]
-    return "| " + " | ".join(cells) + " |"
 
 
 def costs(records: Sequence[Record]) -> Iterator[str]:
