@@ -1,4 +1,4 @@
-"""Decoders of classes for tests of whole evaluations: one that learns something, and some that know nothing."""
+"""A decoder of classes for tests of whole evaluations."""
 
 from dataclasses import dataclass
 
@@ -38,20 +38,3 @@ class LogPower(Decoder):
 
     def step(self, bin):
         return -np.sum((self._advance(bin) - self.means_) ** 2, axis=1)
-
-
-@dataclass
-class CueTelegraph(LogPower):
-    """Answers by how many cues there have been: it would know the class if a cue told it."""
-
-    inputs = ("eeg", "cue")
-
-    def fit(self, train, validation):
-        self.means_ = np.zeros((2, 1))
-
-    def reset(self, session):
-        self.n_cues = 0
-
-    def step(self, bin):
-        self.n_cues += int(bin["cue"][0])
-        return np.eye(2)[self.n_cues % 2]

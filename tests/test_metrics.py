@@ -32,17 +32,17 @@ def noisy(seed: int, *, error: float, offset: float = 0.0) -> tuple[np.ndarray, 
     return y, y + error * rng.normal(size=y.shape)
 
 
-@pytest.mark.parametrize("name", metrics.METRICS)
+@pytest.mark.parametrize("name", [m.name for m in metrics.REGRESSION])
 def test_a_metric_equals_the_number_computed_by_hand(name):
     assert metrics.metric(name)(Y, P) == pytest.approx(BY_HAND[name], abs=1e-15)
 
 
-@pytest.mark.parametrize("name", metrics.METRICS)
+@pytest.mark.parametrize("name", [m.name for m in metrics.REGRESSION])
 def test_the_named_function_is_the_metric_of_that_name(name):
     assert getattr(metrics, name)(Y, P) == pytest.approx(BY_HAND[name], abs=1e-15)
 
 
-@pytest.mark.parametrize("name", metrics.METRICS)
+@pytest.mark.parametrize("name", [m.name for m in metrics.REGRESSION])
 @pytest.mark.parametrize("error, offset", [(1.0, 0.0), (1e-6, 0.0), (30.0, 0.0), (0.5, 1e6)])
 def test_a_metric_equals_another_library_for_good_bad_and_far_off_values(name, error, offset):
     y, p = noisy(3, error=error, offset=offset)

@@ -95,8 +95,8 @@ def test_parts_that_leak_are_refused_for_every_session(tmp_path, monkeypatch):
     truth = files.falcon_m2(tmp_path / "a.nwb")
     whole = preparing.split
 
-    def leaking(*given):
-        parts = whole(*given)
+    def leaking(*given, fold):
+        parts = whole(*given, fold=fold)
         return replace(parts, train=parts.test, ticks={**parts.ticks, "train": parts.ticks["test"]})
 
     monkeypatch.setattr(preparing, "split", leaking)

@@ -191,7 +191,7 @@ def test_a_task_makes_only_the_streams_that_are_asked_for():
 @pytest.mark.parametrize(
     "changes, what",
     [
-        ({"inputs": ("lfp", "eeg")}, "stream 'eeg' is not 'spikes' and not in `signals`"),
+        ({"inputs": ("lfp", "eeg")}, "stream 'eeg' is none of 'spikes', 'cue' and `signals`"),
         ({"inputs": ("lfp", "spikes")}, "stream 'spikes' is an input and privileged"),
         ({"grid": "samples"}, "the grid `samples` is for spikes alone"),
     ],

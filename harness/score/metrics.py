@@ -135,13 +135,10 @@ def _about_mean(squares: np.ndarray, total: np.ndarray, n: np.ndarray) -> np.nda
     return np.where(variation > _CONSTANT * squares, variation, np.nan)
 
 
-METRICS: Mapping[str, Metric] = {
-    m.name: m
-    for m in (
-        Metric("r2", True, "1", moment_terms, _r2),
-        Metric("r2_weighted", True, "1", moment_terms, _r2_weighted),
-        Metric("pearson", True, "1", moment_terms, _pearson),
-        Metric("rmse", False, "target", moment_terms, _rmse),
-        *CLASSIFICATION,
-    )
-}
+REGRESSION = (
+    Metric("r2", True, "1", moment_terms, _r2),
+    Metric("r2_weighted", True, "1", moment_terms, _r2_weighted),
+    Metric("pearson", True, "1", moment_terms, _pearson),
+    Metric("rmse", False, "target", moment_terms, _rmse),
+)
+METRICS: Mapping[str, Metric] = {m.name: m for m in (*REGRESSION, *CLASSIFICATION)}
