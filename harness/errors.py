@@ -37,6 +37,10 @@ class BadData(HarnessError, ValueError):
     exit_code = 4
 
 
+class Excluded(BadData):
+    """A recording is what the suite pins, but a written rule keeps it out: the reason is the message."""
+
+
 class VerificationDiffers(HarnessError, RuntimeError):
     """A record, run again, gave something else."""
 

@@ -196,7 +196,7 @@ if sys.argv[2] == "filtering":
     broadband_pack.Decimator.push = stop
 else:
     from harness.data import nwb_pack
-    nwb_pack._name_objects = stop
+    nwb_pack.name_objects = stop
 folder = Path(sys.argv[1])
 broadband_pack.make_pack(broadband_pack.Job(folder / "raw.mat", folder / "raw.nwb", folder / "new.nwb", "x"))
 """

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from harness.data.cache import Cache
+    from harness.data.download import Access
     from harness.data.pins import Pin
     from harness.data.suites import Session, Suite
 
@@ -20,6 +21,7 @@ SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite
 Tier = Annotated[str | None, typer.Option(help="Only the sessions of this tier.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 DandiApi = Annotated[str | None, typer.Option(help="Address of a mirror of the DANDI archive.")]
+PhysionetUrl = Annotated[str | None, typer.Option(help="Folder of the data sets at a mirror of PhysioNet.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that the paths of local files are relative to.")]
 
 
@@ -30,20 +32,24 @@ def get(
     session: Annotated[list[str] | None, typer.Option(help="A session's id; may be repeated.")] = None,
     data_root: DataRoot = None,
     dandi_api: DandiApi = None,
+    physionet_url: PhysionetUrl = None,
     as_json: Json = False,
 ) -> None:
     """Fetch recordings into the data folder, unless they are there."""
     from harness.data.cache import default_cache
-    from harness.data.download import Access, locate
+    from harness.data.download import excluded, locate
     from harness.data.progress import bars
     from harness.data.suites import load_suite
 
-    wanted = choose(load_suite(suite), tier=tier, ids=session or [])
-    access = Access(dandi_api) if dandi_api else Access()
+    wanted, cache = choose(load_suite(suite), tier=tier, ids=session or []), default_cache()
+    access = access_from(dandi_api, physionet_url)
     with bars() as watcher:
-        paths = locate(wanted, default_cache(), data_root=data_root, access=access, watcher=watcher)
+        paths = locate(wanted, cache, data_root=data_root, access=access, watcher=watcher)
     rows: list[Row] = [{"session": name, "path": str(path)} for name, path in paths.items()]
-    _show(rows, as_json=as_json, title=f"{len(rows)} sessions are here")
+    if out := excluded(wanted, cache):
+        rows = [row | {"excluded": None} for row in rows]
+        rows += [{"session": name, "path": None, "excluded": why} for name, why in out.items()]
+    _show(rows, as_json=as_json, title=f"{len(paths)} sessions are here{f', {len(out)} are excluded' if out else ''}")
 
 
 @app.command()
@@ -57,7 +63,7 @@ def info(suite: SuiteName, tier: Tier = None, as_json: Json = False) -> None:
     cache = default_cache()
     chosen = choose(loaded, tier=tier, ids=[])
     absent = missing(chosen, cache)
-    sizes = [getattr(s.source, "size", None) for s in absent]
+    sizes = _sizes(absent, cache)
     unknown = f" and {sizes.count(None)} of unknown size" if None in sizes else ""
     size = readable_size(sum(size or 0 for size in sizes)) + unknown
     title = f"{loaded.label}: {len(absent)} of {len(chosen)} to fetch, {size}, into {cache.root}"
@@ -70,33 +76,13 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Remove damaged files; `get` fetches them anew.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Hash the fetched files again, open the simulated ones, and name those that are damaged."""
-    from harness.data.cache import default_cache
-    from harness.data.progress import bars
-    from harness.errors import BadData
+    """Hash the fetched files again, open those made here, and name those that are damaged."""
+    from harness.cli import verify as command
 
-    names, cache = _names(suite), default_cache()
-    blobs = {(blob.algorithm, blob.digest): blob for blob in cache.blobs()}
-    rows: list[Row] = []
-    with bars() as watcher:
-        for key, blob in blobs.items():
-            if suite is None or key in names:
-                with watcher.file(blob.path) as progressed:
-                    intact = blob.intact(progressed=progressed)
-                rows.append({"file": names.get(key, "of no shipped suite"), "intact": intact, "path": str(blob.path)})
-    rows += _simulated(suite, cache)
-    _show(rows, as_json=as_json, title=f"{len(rows)} cached files: downloads hashed again, simulated ones opened")
-    damaged = [row for row in rows if not row["intact"]]
-    if repair:
-        for row in damaged:
-            Path(str(row["path"])).unlink()
-        typer.echo(f"{len(damaged)} damaged files removed; `harness data get` gets them anew", err=True)
-    elif damaged:
-        raise BadData(
-            f"{len(damaged)} of {len(rows)} cached files are damaged: "
-            f"{', '.join(str(row['file']) for row in damaged)}; remove them with `harness data verify --repair`, then "
-            f"get them anew with `harness data get`. They are {', '.join(str(row['path']) for row in damaged)}"
-        )
+    rows = command.rows(suite)
+    title = f"{len(rows)} cached files: downloads hashed again, simulated and converted ones opened"
+    _show(rows, as_json=as_json, title=title)
+    command.settle(rows, repair=repair)
 
 
 @app.command()
@@ -151,11 +137,11 @@ def prepare(
 
 @app.command()
 def path(suite: SuiteName, session: Annotated[str, typer.Argument(help="A session's id.")]) -> None:
-    """Print where a fetched recording is; a simulated one is written if it is not there yet."""
+    """Print where a fetched recording is; a simulated or converted one is written if it is not there yet."""
     from harness.data.cache import default_cache
-    from harness.data.download import simulated_path
-    from harness.data.suites import File, Simulated, load_suite
-    from harness.errors import MissingData, UsageError
+    from harness.data.download import converted_path, excluded, is_cached, simulated_path
+    from harness.data.suites import File, Physionet, Simulated, load_suite
+    from harness.errors import Excluded, MissingData, UsageError
 
     (wanted,) = choose(load_suite(suite), tier=None, ids=[session])
     if isinstance(wanted.source, File):
@@ -166,11 +152,15 @@ def path(suite: SuiteName, session: Annotated[str, typer.Argument(help="A sessio
     if isinstance(wanted.source, Simulated):
         typer.echo(simulated_path(wanted, default_cache()))
         return
-    found = default_cache().find(wanted.source)
-    if found is None:
+    cache = default_cache()
+    if not is_cached(wanted, cache):
         raise MissingData(
             f"session {session!r} is not in the cache; fetch it with `harness data get {suite} --session {session}`"
         )
+    several = isinstance(wanted.source, Physionet)
+    found = converted_path(wanted, cache) if several else cache.find(wanted.source)
+    if found is None:
+        raise Excluded(f"session {session!r} has no file: {excluded([wanted], cache)[session]}")
     typer.echo(found)
 
 
@@ -194,22 +184,41 @@ def choose(suite: "Suite", *, tier: str | None, ids: list[str]) -> "list[Session
     return [known[name] for name in ids]
 
 
+def access_from(dandi_api: str | None, physionet_url: str | None) -> "Access":
+    """How hosts are asked, as the options say."""
+    from harness.data.download import Access
+
+    given = {"dandi_api": dandi_api, "physionet": physionet_url}
+    return Access(**{name: url for name, url in given.items() if url})  # type: ignore[arg-type]
+
+
 def describe(session: "Session", cache: "Cache") -> Row:
-    """One row of `info`; cached and pinned are None where the question does not arise."""
-    from harness.data.pins import pin_of
-    from harness.data.suites import Dandi, Zenodo
+    """One row of `info`; what a question does not arise for is None."""
+    from harness.data.download import excluded, is_cached
+    from harness.data.pins import pins_of
+    from harness.data.suites import File, Simulated
 
     source = session.source
-    remote = isinstance(source, Dandi | Zenodo)
+    remote = not isinstance(source, File | Simulated)
     return {
         "session": session.id,
         "host": source.host,
         "tiers": ", ".join(session.tiers),
         "bytes": getattr(source, "size", None),
         "licence": source.licence,
-        "pinned": pin_of(source) is not None if remote else None,
-        "cached": cache.find(source) is not None if remote else None,
+        "pinned": bool(pins_of(source)) if remote else None,
+        "cached": is_cached(session, cache) if remote else None,
+        "excluded": excluded([session], cache).get(session.id),
     }
+
+
+def _sizes(absent: "list[Session]", cache: "Cache") -> list[int | None]:
+    """The sizes of what is to be fetched: one for each file, and one for a session that pins none."""
+    from harness.data.download import missing_files
+    from harness.data.pins import pins_of
+
+    unpinned = [getattr(s.source, "size", None) for s in absent if not pins_of(s.source)]
+    return [file.pin.size for file in missing_files([s for s in absent if pins_of(s.source)], cache)] + unpinned
 
 
 @contextmanager
@@ -226,36 +235,6 @@ def _in_words(file: Path, cache: "Cache") -> Iterator[None]:
             f"{file} cannot be copied into {cache.root}: {error.strerror or error}; make it readable, or make room "
             f"there, then run the same command again: what was added before it is kept"
         ) from error
-
-
-def _names(suite: str | None) -> dict[tuple[str, str], str]:
-    from harness.data.pins import known_pins, pins_in_suite
-
-    pins = pins_in_suite(suite) if suite else known_pins([])
-    return {key: pin.name for pin in pins for key in pin.digests.items()}
-
-
-def _simulated(suite: str | None, cache: "Cache") -> list[Row]:
-    """Rows of `verify` for the simulated files, of one suite or all: whether each is whole."""
-    from harness.data.download import simulated_place
-    from harness.data.nwb_file import open_nwb
-    from harness.data.suites import Simulated, known_suites, load_suite
-    from harness.errors import BadData
-
-    suites = map(load_suite, [suite] if suite else known_suites())
-    sessions = [s for loaded in suites for s in loaded.sessions if isinstance(s.source, Simulated)]
-    names = {simulated_place(s, cache): s.id for s in sessions}
-    rows: list[Row] = []
-    for path in sorted((cache.root / "simulated").glob("*.nwb")):
-        if path.name.endswith(".part.nwb") or (suite and path not in names):
-            continue
-        try:
-            with open_nwb(path):
-                intact = True
-        except BadData:
-            intact = False
-        rows.append({"file": names.get(path, "simulated, of no shipped suite"), "intact": intact, "path": str(path)})
-    return rows
 
 
 def _what(found: "list[Pin]") -> str:

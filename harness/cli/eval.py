@@ -50,15 +50,17 @@ def command(
     store: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
     data_root: Annotated[Path | None, typer.Option(help="Folder of a suite's local files.")] = None,
     dandi_api: Annotated[str | None, typer.Option(help="API of a DANDI mirror instead of the archive's.")] = None,
+    physionet_url: Annotated[str | None, typer.Option(help="Folder of the data sets at a mirror of PhysioNet.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Fits at a time; 0: one per core.")] = 0,
     rerun: Annotated[Rerun, typer.Option(help="Finished work to run again.")] = Rerun.nothing,
     json_: Annotated[bool, typer.Option("--json", help="Print records as JSON lines.")] = False,
 ) -> None:
     """Fit, stream and score decoders; without --decoder, the suite's own set."""
+    from harness.cli.data import access_from
     from harness.cli.scoreboard import show_records
     from harness.cli.show import settings_from, workers_from
     from harness.data.cache import default_cache
-    from harness.data.download import Access, locate
+    from harness.data.download import excluded, locate
     from harness.data.progress import bars
     from harness.data.suites import load_suite
     from harness.judge.budget import tracks_with
@@ -75,10 +77,12 @@ def command(
         typer.echo(f"Decoders run as plain processes (isolation: process), for {why}.", err=True)
     settings = settings_from(set_ or [])
     decoders = [find(name) for name in decoder or chosen.decoders]
-    access = Access(dandi_api) if dandi_api else Access()
+    access = access_from(dandi_api, physionet_url)
     tier = _tier(chosen, tier, cache, access)
     with bars() as watcher:
         files = locate(chosen.in_tier(tier), cache, data_root=data_root, access=access, watcher=watcher)
+    left_out = excluded(chosen.in_tier(tier), cache)
+    chosen = _without(chosen, tier, left_out, json_=json_)
     plan = Plan(
         suite=chosen,
         tier=tier,
@@ -101,6 +105,30 @@ def command(
         show_records(records, store=store)
     if any(record.status != "ok" for record in records):
         raise typer.Exit(DECODER_FAILED)
+
+
+def _without(suite: "Suite", tier: str, left_out: dict[str, str], *, json_: bool) -> "Suite":
+    """A suite without the sessions that a rule excludes, each of them named with the reason.
+
+    Raises:
+        Excluded: If none is left in the tier.
+    """
+    import json
+
+    from harness.errors import Excluded
+
+    for name, why in left_out.items():
+        typer.echo(f"Session {name} is left out: {why}.", err=True)
+        if json_:
+            typer.echo(json.dumps({"excluded": name, "reason": why}))
+    kept = tuple(s for s in suite.sessions if s.id not in left_out)
+    if left_out and not any(tier in s.tiers for s in kept):
+        raise Excluded(
+            f"all {len(left_out)} sessions of tier {tier!r} of {suite.label} are excluded, the first because "
+            f"{next(iter(left_out.values()))}; choose another tier"
+        )
+    pretraining = tuple(name for name in suite.pretraining if name not in left_out)
+    return suite.model_copy(update={"sessions": kept, "pretraining": pretraining}) if left_out else suite
 
 
 def _variants(suite: "Suite", tier: str, tasks: list[str]) -> "list[Suite]":

@@ -5,14 +5,28 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from harness.data.cache import Cache, check_file
-from harness.data.fetch import fetch, missing
+from harness.data.convert import converted_path, excluded
+from harness.data.fetch import fetch, is_cached, missing, missing_files
 from harness.data.hosts import Access, reachable
 from harness.data.pins import read_pin
 from harness.data.progress import Watcher
 from harness.data.suites import File, Session, Simulated
 from harness.errors import MissingData, UsageError
 
-__all__ = ["Access", "fetch", "local_path", "locate", "missing", "reachable", "simulated_path", "simulated_place"]
+__all__ = [
+    "Access",
+    "converted_path",
+    "excluded",
+    "fetch",
+    "is_cached",
+    "local_path",
+    "locate",
+    "missing",
+    "missing_files",
+    "reachable",
+    "simulated_path",
+    "simulated_place",
+]
 
 
 def locate(
@@ -24,6 +38,8 @@ def locate(
     watcher: Watcher | None = None,
 ) -> dict[str, Path]:
     """The file of every session; what is not cached is fetched, what is simulated is written once.
+
+    A session that a rule excludes is left out, and `excluded` says why.
 
     Args:
         sessions: Any mixture of hosts.
@@ -45,7 +61,7 @@ def locate(
     fetched = fetch(remote, cache, access=access, watcher=watcher)
     simulated = {s.id: simulated_path(s, cache, watcher=watcher) for s in sessions if isinstance(s.source, Simulated)}
     found = local | fetched | simulated
-    return {s.id: found[s.id] for s in sessions}
+    return {s.id: found[s.id] for s in sessions if s.id in found}
 
 
 def local_path(session: Session, data_root: Path | None) -> Path:
@@ -98,24 +114,24 @@ def simulated_path(session: Session, cache: Cache, *, watcher: Watcher | None = 
 
 def simulated_place(session: Session, cache: Cache) -> Path:
     """Where the file of a simulated session is, or will be: it goes by all that decides what is in it."""
-    from harness.data.simulate import spec_sha256
+    from harness.data.generators import spec_sha256
 
     source = session.source
     if not isinstance(source, Simulated):
         raise UsageError(f"session {session.id!r} is not simulated: its host is {source.host!r}")
-    spec = f"{spec_sha256(source.parameters)}/{session.subject}/{session.id}"
+    spec = f"{spec_sha256(source)}/{session.subject}/{session.id}"
     return cache.root / "simulated" / f"{hashlib.sha256(spec.encode()).hexdigest()}.nwb"
 
 
 def _write_once(session: Session, path: Path, cache: Cache, *, watcher: Watcher) -> None:
     """Write a simulated session under another name and rename it; the caller holds the lock."""
-    from harness.data.simulate import write_session
+    from harness.data.generators import write_session
 
     if path.exists() or not isinstance(session.source, Simulated):
         return
     part = cache.folder("simulated") / f"{path.stem}.part.nwb"
     part.unlink(missing_ok=True)
     watcher.started(session.id, size=None)
-    write_session(part, session.source.parameters, session_id=session.id, subject=session.subject)
+    write_session(part, session.source, session_id=session.id, subject=session.subject)
     cache.place(part, path)
     watcher.finished(session.id)

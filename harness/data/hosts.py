@@ -9,17 +9,24 @@ from urllib.parse import urlsplit
 import requests
 
 from harness.data.dandi import DANDI_API, blob_url
-from harness.data.suites import Dandi, Session, Zenodo
+from harness.data.suites import Dandi, Physionet, Session, Zenodo
 from harness.data.transfer import Patience, innermost
+
+PHYSIONET = "https://physionet.org/files"
 
 
 @dataclass(frozen=True)
 class Access:
-    """How hosts are asked. Another `dandi_api` than the archive's own is a mirror: it serves drafts too."""
+    """How hosts are asked.
+
+    dandi_api: Another than the archive's own is a mirror: it serves drafts too.
+    physionet: The folder of all data sets, at PhysioNet or at a mirror.
+    """
 
     dandi_api: str = DANDI_API
     patience: Patience = field(default_factory=Patience)
     n_parallel: int = 4
+    physionet: str = PHYSIONET
 
 
 def origin(session: Session, access: Access) -> str:
@@ -28,6 +35,8 @@ def origin(session: Session, access: Access) -> str:
     if isinstance(source, Dandi):
         blob = blob_url(source, access.dandi_api)
         return _root(blob) if blob else f"{access.dandi_api.rstrip('/')}/info/"
+    if isinstance(source, Physionet):
+        return _root(access.physionet)
     return _root(source.url) if isinstance(source, Zenodo) else ""
 
 

@@ -104,7 +104,7 @@ def write_pack(
     try:
         with NWBHDF5IO(temporary, "w") as io:
             io.write(nwb)
-        _name_objects(temporary, header.session_id)
+        name_objects(temporary, header.session_id)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -191,7 +191,7 @@ def _add_spikes(nwb: NWBFile, spikes: SpikeTrains, channels: Sequence[str]) -> N
     nwb.units.spike_times.transform(lambda times_s: _packed(np.asarray(times_s, float), chunks=True))
 
 
-def _name_objects(path: Path, session_id: str) -> None:
+def name_objects(path: Path, session_id: str) -> None:
     """Give every object an identifier that follows from its name, in place of a random one."""
 
     def rename(name: str, node: h5py.Group | h5py.Dataset) -> None:

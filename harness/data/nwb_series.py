@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.data.contents import Series, Signal
 from harness.data.nwb_file import LATEST_S, NwbFile, text
+from harness.data.nwb_tables import ELECTRODES
 from harness.data.protocol import SignalAt, TargetAt
 
 Clock = Literal["nwb", "falcon-h1"]
@@ -92,13 +93,28 @@ def read_signal(nwb: NwbFile, at: SignalAt) -> Signal:
 
 
 def _channel_names(nwb: NwbFile, at: SignalAt) -> tuple[str, ...]:
-    """The rows of the electrodes table that the channels are from; their numbers where the file does not say."""
+    """What the electrodes table calls the channels (`channel_name`), or the rows of it that they are from.
+
+    Their numbers count where the file does not say.
+    """
     where, shape = f"{at.path}/electrodes", nwb.dataset(f"{at.path}/data").shape
     n_channels = shape[1] if len(shape) == 2 else 1
     rows = nwb.numbers(where, kinds="iu").tolist() if nwb.has(where) else list(range(n_channels))
     if len(rows) != n_channels:
         raise nwb.bad(where, f"names {len(rows)} electrodes, but the data have {n_channels} channels")
-    return tuple(str(rows[c]) for c in (range(n_channels) if at.columns is None else at.columns))
+    names = _electrode_names(nwb, where, rows) if nwb.has(where) else [str(row) for row in rows]
+    return tuple(names[c] for c in (range(n_channels) if at.columns is None else at.columns))
+
+
+def _electrode_names(nwb: NwbFile, where: str, rows: Sequence[int]) -> list[str]:
+    """Names of some rows of the electrodes table: numbers of the rows, unless each channel has a name of its own."""
+    if not nwb.has(f"{ELECTRODES}/channel_name"):
+        return [str(row) for row in rows]
+    names = nwb.strings(f"{ELECTRODES}/channel_name")
+    if not all(0 <= row < len(names) for row in rows):
+        raise nwb.bad(where, f"points outside of the {len(names)} electrodes")
+    named = [names[row] for row in rows]
+    return named if len(set(named)) == len(named) and all(named) else [str(row) for row in rows]
 
 
 def _scale(nwb: NwbFile, where: str, columns: Sequence[int] | None) -> float | np.ndarray:

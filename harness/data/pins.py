@@ -1,20 +1,22 @@
-"""What a file must be: its size and digests, read from suites and manifests.
+"""What a file must be: its size and digests, read from suites, manifests and the lists of whole data sets.
 
 A pin is the only reason to trust bytes that came over a network. A row without a digest has no pin, and stays out.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.data.suites import Dandi, Session, Source, Zenodo, known_suites, load_suite
+from harness.data.suites import Dandi, Physionet, Session, Source, Zenodo, known_suites, load_suite, shipped
 from harness.errors import BadData, UsageError
 
 HEX_DIGITS = {"sha256": 64, "md5": 32}
 """Digests that count, the strongest first, and their length."""
+LIST_SUFFIX = ".sha256"
 
 
 @dataclass(frozen=True)
@@ -57,26 +59,63 @@ def pin_of(source: Source) -> Pin | None:
     return read_pin(source.path, source.model_dump()) if isinstance(source, Dandi | Zenodo) else None
 
 
-def pinned(session: Session) -> Pin:
-    """The pin of a remote session.
+def pins_of(source: Source) -> tuple[Pin, ...]:
+    """The pins of all files that a remote source is made of, in their order; none where `pin_of` gives None.
+
+    Raises:
+        BadData: If the list of a data set's digests does not have one of them.
+    """
+    if not isinstance(source, Physionet):
+        pin = pin_of(source)
+        return (pin,) if pin else ()
+    path = shipped("pins") / f"{source.dataset}-{source.version}{LIST_SUFFIX}"
+    known = pins_in_list(path)
+    if absent := [name for name in source.paths if name not in known]:
+        raise BadData(f"{absent[0]} is not among the {len(known)} files that {path} pins; name another subject or run")
+    return tuple(known[name] for name in source.paths)
+
+
+def pinned(session: Session) -> tuple[Pin, ...]:
+    """The pins of a remote session's files.
 
     Raises:
         BadData: If its row states no digest.
     """
-    pin = pin_of(session.source)
-    if pin is None:
+    pins = pins_of(session.source)
+    if not pins:
         raise BadData(
             f"session {session.id!r} has neither sha256 nor md5, so nobody could tell a wrong file from the right "
             f"one; it stays out until someone with the file pins a digest in the suite; name other sessions"
         )
-    return pin
+    return pins
 
 
 def pins_in_suite(name: str) -> list[Pin]:
-    """All pins of a suite, shipped or in a YAML file; each named by its session."""
-    sessions = (s for s in load_suite(name).sessions if isinstance(s.source, Dandi | Zenodo))
-    found = (read_pin(s.id, s.source.model_dump()) for s in sessions)
-    return [pin for pin in found if pin]
+    """All pins of a suite, shipped or in a YAML file; each named by its session, or by its place in a data set."""
+    sessions = load_suite(name).sessions
+    single = (read_pin(s.id, s.source.model_dump()) for s in sessions if isinstance(s.source, Dandi | Zenodo))
+    several = (pin for s in sessions if isinstance(s.source, Physionet) for pin in pins_of(s.source))
+    return list({(p.name, p.key): p for p in (*filter(None, single), *several)}.values())
+
+
+@functools.cache
+def pins_in_list(path: Path) -> dict[str, Pin]:
+    """A list of a data set's digests, as `sha256sum` writes it: path in the data set -> pin, named `data set/file`.
+
+    Raises:
+        UsageError: If there is no such file, or a line of it is no digest and path.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; name an existing list of digests")
+    dataset = path.name.partition("-")[0]
+    pins = {}
+    for i, line in enumerate(path.read_text().splitlines()):
+        digest, _, name = line.partition("  ")
+        pin = read_pin(f"{dataset}/{PurePosixPath(name).stem}", {"sha256": digest})
+        if pin is None or not name:
+            raise UsageError(f"{path}, line {i + 1}: {line[:80]!r} is no sha256, two spaces and a path; correct it")
+        pins[name] = pin
+    return pins
 
 
 def pins_in_manifest(path: Path) -> list[Pin]:
@@ -97,10 +136,13 @@ def pins_in_manifest(path: Path) -> list[Pin]:
 
 
 def known_pins(manifests: list[Path]) -> list[Pin]:
-    """The pins of all shipped suites, and of further manifests (.json) or suites (.yaml)."""
+    """The pins of all shipped suites and data sets, and of further manifests (.json), lists (.sha256) or suites."""
     pins = [pin for name in known_suites() for pin in pins_in_suite(name)]
-    for path in manifests:
-        pins += pins_in_manifest(path) if path.suffix == ".json" else pins_in_suite(str(path))
+    for path in (*sorted(shipped("pins").glob(f"*{LIST_SUFFIX}")), *manifests):
+        if path.suffix == LIST_SUFFIX:
+            pins += pins_in_list(path).values()
+        else:
+            pins += pins_in_manifest(path) if path.suffix == ".json" else pins_in_suite(str(path))
     return pins
 
 

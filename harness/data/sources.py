@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from harness.data.protocol import Model
 
@@ -33,6 +33,32 @@ class Zenodo(Model):
     sha256: str | None = None
     md5: str | None = None
     licence: str
+
+
+class Physionet(Model):
+    """Files of one subject of a PhysioNet data set, which become one NWB file after the download.
+
+    Their digests are in `datasets/pins/<dataset>-<version>.sha256`.
+    """
+
+    host: Literal["physionet"]
+    dataset: Literal["eegmmidb"]
+    version: Literal["1.0.0"]
+    subject: Annotated[str, Field(pattern=r"^S\d{3}$")]
+    runs: Annotated[tuple[Annotated[int, Field(ge=3, le=14)], ...], Field(min_length=1)]
+    licence: str = "ODC-BY-1.0"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where the file of each run is in the data set."""
+        return tuple(f"{self.subject}/{self.subject}R{run:02d}.edf" for run in self.runs)
+
+    @field_validator("runs")
+    @classmethod
+    def runs_go_up(cls, runs: tuple[int, ...]) -> tuple[int, ...]:
+        if list(runs) != sorted(set(runs)):
+            raise ValueError("runs are listed in their order, each once")
+        return runs
 
 
 class RawFile(Model):
@@ -75,9 +101,9 @@ class Simulated(Model):
     """A session that the generator writes when it is needed."""
 
     host: Literal["simulated"]
-    generator: Literal["reaching"] = "reaching"
+    generator: Literal["reaching", "motor-imagery"] = "reaching"
     parameters: Mapping[str, Any] = {}
     licence: str = "CC0-1.0"
 
 
-Source = Annotated[Dandi | Zenodo | File | Simulated, Field(discriminator="host")]
+Source = Annotated[Dandi | Zenodo | Physionet | File | Simulated, Field(discriminator="host")]
