@@ -17,7 +17,7 @@ FLOORS = (
     ("checkpoint",),
     ("decoder",),
     ("registry", "torch_decoder"),
-    ("data", "score"),
+    ("adapters", "data", "score"),
     ("judge",),
     ("results",),
     ("engine",),
@@ -34,7 +34,7 @@ HEAVY_ROOMS = {
     "h5py": ("harness/data/nwb", "harness/data/mat.py"),
     "pynwb": ("harness/data/nwb",),
     "hdmf": ("harness/data/nwb",),
-    "torch": ("baselines/", "harness/torch_decoder.py", "harness/judge/count/"),
+    "torch": ("baselines/", "harness/torch_decoder.py", "harness/adapters/torch.py", "harness/judge/count/"),
     "streamlit": ("leaderboard_app/",),
     "altair": ("leaderboard_app/",),
 }

@@ -1,0 +1,1 @@
+"""Three published networks for EEG trials: EEGNet, ShallowConvNet and EEG Conformer, streaming bin by bin."""
