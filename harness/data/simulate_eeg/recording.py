@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -120,7 +121,9 @@ def _waves(sources: np.ndarray) -> np.ndarray:
 def drifted(subject: Subject, drift: float, rng: np.random.Generator) -> Subject:
     """The subject as it is in one run: sizes, frequencies, topographies and strength a little different."""
     strength = subject.strength * math.exp(drift * RUN_STRENGTH_LOG_SD * rng.normal())
-    changed = {name: _run_rhythms(getattr(subject, name), drift, rng) for name in ("motor", "occipital", "others")}
+    changed: dict[str, Any] = {
+        name: _run_rhythms(getattr(subject, name), drift, rng) for name in ("motor", "occipital", "others")
+    }
     return dataclasses.replace(subject, strength=strength, **changed)
 
 
