@@ -14,7 +14,7 @@ from typing import Protocol
 from harness import engine
 from harness.checkpoint import Progress
 from harness.data.identity import content_id
-from harness.data.suites import Session, Suite
+from harness.data.suites import Physionet, Session, Suite
 from harness.errors import DecoderError, UsageError
 from harness.judge.hardware import why_not_served
 from harness.judge.host import describe, end_all
@@ -22,11 +22,12 @@ from harness.judge.notes import progress_in
 from harness.judge.replies import Description, WorkerFault, description_from
 from harness.learning import Learning, Purpose, Share, lessons, stages_of
 from harness.plan import Plan, Recordings
-from harness.registry import DecoderRef, known, module_of_file, source_sha256
+from harness.registry import DecoderRef, known, module_of_file
 from harness.results import cells
 from harness.results.assemble import Context, Run, SessionCell, assemble
 from harness.results.records import Record, canonical
 from harness.results.store import write_whole
+from harness.source import source_sha256
 from harness.work import Test, alone
 
 LOOK_S = 1.0
@@ -126,8 +127,9 @@ def refuse_unserved(plan: Plan) -> None:
     """Say no to what would silently be done in another way than its author thinks.
 
     Raises:
-        UsageError: If no session is scored or there is none to fit; if one file is in two sessions with other splits,
-            so that a stage of learning could see what is the test of another session; if the profile cannot be served.
+        UsageError: If no session is scored or there is none to fit; if one file is in two sessions with other splits or
+            beside other files, so that a stage of learning could see what is the test of another session; if the
+            profile cannot be served.
     """
     profile, sessions = plan.profile, plan.suite.in_tier(plan.tier)
     if all(s.role == "source" for s in sessions):
@@ -135,7 +137,15 @@ def refuse_unserved(plan: Plan) -> None:
     if all(s.role == "new" for s in sessions):
         raise UsageError(f"tier {plan.tier!r} has new sessions only, so there is nothing to fit; add source sessions")
     seen: dict[str, Session] = {}
+    of_file: dict[str, Session] = {}
     for s in sessions:
+        for name in s.source.paths if isinstance(s.source, Physionet) else ():
+            other = of_file.setdefault(name, s)
+            if other.source != s.source:
+                raise UsageError(
+                    f"sessions {other.id!r} and {s.id!r} share the file {name}: what is learned from one may be "
+                    f"the other's test; put them into different tiers or tasks"
+                )
         twin = seen.setdefault(content_id(s, plan.files[s.id]), s)
         if twin.split != s.split:
             raise UsageError(

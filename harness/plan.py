@@ -27,7 +27,7 @@ class Plan:
     settings: Hyper-parameters from the command line, given to every decoder.
     seeds: Overrides the suite's seeds for stochastic decoders.
     rerun: Which finished work to run again all the same.
-    audit: `full` also fits every decoder again, and once more on labels of other times.
+    audit: `full` also fits every decoder again, and once more on wrong labels.
     tracks: Which budgets each run is compared with.
     """
 

@@ -5,11 +5,10 @@ Looking a decoder up never imports it: foreign code runs in workers only. Only `
 
 import ast
 import dataclasses
-import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -22,9 +21,8 @@ from harness.decoder import Decoder
 from harness.errors import DecoderError, UsageError
 
 GROUP = "harness.decoders"
-TORCH_HELPER = Path(__file__).parent / "torch_decoder.py"
-MAX_FILES = 1000
-"""Each becomes a mount of its own in a worker."""
+MAKES_A_CLASS = (ast.Call, ast.Name, ast.Attribute)
+"""What a class may be assigned from: `Mine = from_sklearn(...)`, or another name of a class."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +83,24 @@ def find(name: str) -> DecoderRef:
 
 
 def _classes(file: Path) -> list[str]:
-    """Names of the classes that a file defines or imports at its top level, without running it."""
+    """Names of the classes that a file defines, makes or imports at its top level, without running it."""
     names = []
-    for node in _parsed(file).body:
+    for node in parsed(file).body:
         if isinstance(node, ast.ClassDef):
             names.append(node.name)
         elif isinstance(node, ast.ImportFrom):
             names += [alias.asname or alias.name for alias in node.names]
+        elif isinstance(node, ast.Assign) and isinstance(node.value, MAKES_A_CLASS):
+            names += [target.id for target in node.targets if isinstance(target, ast.Name)]
     return names
 
 
-def _parsed(path: Path) -> ast.Module:
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file.
+
+    Raises:
+        DecoderError: If it is no valid Python.
+    """
     try:
         return ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
@@ -150,125 +155,6 @@ def _validated(adapter: TypeAdapter[Any], given: Any) -> Any:
             with suppress(ValidationError):
                 return adapter.validate_json(given)
         raise
-
-
-def source_root(ref: DecoderRef) -> Path:
-    """The file, or top-level package folder, that a worker must be able to read to import the decoder."""
-    if ref.is_file:
-        return Path(ref.module)
-    top = ref.module.partition(".")[0]
-    spec = importlib.util.find_spec(top)
-    if spec is None or spec.origin is None:
-        raise DecoderError(f"decoder {ref.name!r}: package {top!r} is not installed; install the plugin again")
-    origin = Path(spec.origin)
-    return origin.parent if spec.submodule_search_locations else origin
-
-
-@dataclass(frozen=True)
-class Source:
-    """What of a decoder a worker may read, and all that its hash covers: the two are the same.
-
-    root: The file, or the top-level package folder.
-    files: In name order: the modules that the decoder imports from its package, and all files of the package that are
-        no Python source, such as tables and compiled modules. Caches and hidden files are left out.
-    """
-
-    root: Path
-    files: tuple[Path, ...]
-
-
-def source(ref: DecoderRef) -> Source:
-    """Find a decoder's own files, without running them.
-
-    Raises:
-        DecoderError: If they are not there, are no valid Python, or are too many.
-    """
-    root = source_root(ref)
-    own = {path for path in _closure(ref) if path == root or root in path.parents}
-    own |= {path for path in _below(root) if path.suffix != ".py"}
-    if len(own) > MAX_FILES:
-        raise DecoderError(
-            f"decoder {ref.name!r}: {root} holds {len(own)} files; {MAX_FILES} are allowed; "
-            f"put the decoder into a package of its own, without what it does not need"
-        )
-    return Source(root, tuple(sorted(own)))
-
-
-def source_sha256(ref: DecoderRef) -> str:
-    """Hash of the decoder's own source, names and contents, and of the harness's torch helper where it is used."""
-    found = source(ref)
-    named = {path.relative_to(found.root.parent).as_posix(): path for path in found.files}
-    if TORCH_HELPER in _closure(ref):
-        named["harness/torch_decoder.py"] = TORCH_HELPER
-    digest = hashlib.sha256(ref.entry_point.rpartition("/")[2].encode())
-    for name, path in sorted(named.items()):
-        with path.open("rb") as file:
-            digest.update(name.encode(errors="surrogateescape") + b"\0" + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def source_bytes(ref: DecoderRef) -> int:
-    """Size of the decoder's own source, in bytes: constants can hide there that no artefact holds."""
-    return sum(path.stat().st_size for path in source(ref).files)
-
-
-def _below(root: Path) -> Iterator[Path]:
-    """The files of a package, apart from caches and hidden ones."""
-    for path in root.rglob("*"):
-        parts = path.relative_to(root).parts
-        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in parts):
-            yield path
-
-
-def _closure(ref: DecoderRef) -> set[Path]:
-    """The decoder's file and all that it imports from its own package, and the harness's torch helper."""
-    root = source_root(ref)
-    start = root if root.is_file() else _module_file(ref.module, root)
-    if start is None:
-        raise DecoderError(f"decoder {ref.name!r}: module {ref.module!r} is not in {root}; install the plugin again")
-    found: set[Path] = set()
-    todo = [start]
-    while todo:
-        path = todo.pop()
-        if path in found:
-            continue
-        found.add(path)
-        # Python runs the __init__.py of every package that a module lies in.
-        todo += [init for folder in path.parents if root in (folder, *folder.parents) and (init := _init(folder))]
-        for module in _imports(path, _package_of(path, root)):
-            if module == "harness.torch_decoder":
-                todo.append(TORCH_HELPER)
-            elif root.is_dir() and module.partition(".")[0] == root.name and (file := _module_file(module, root)):
-                todo.append(file)
-    return found
-
-
-def _imports(path: Path, package: str) -> Iterator[str]:
-    """Every module, or name of a module, that a file imports; relative ones resolved in `package`."""
-    for node in ast.walk(_parsed(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            outer = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
-            module = ".".join([*outer, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-def _package_of(path: Path, root: Path) -> str:
-    return ".".join(path.parent.relative_to(root.parent).parts) if root in path.parents else ""
-
-
-def _module_file(module: str, package: Path) -> Path | None:
-    # In Python's own order: a folder with an __init__.py hides a file of the same name.
-    path = package.joinpath(*module.split(".")[1:])
-    file = path.with_name(f"{path.name}.py")
-    return _init(path) or (file if file.is_file() else None)
-
-
-def _init(folder: Path) -> Path | None:
-    path = folder / "__init__.py"
-    return path if path.is_file() else None
 
 
 def module_of_file(path: Path) -> str:

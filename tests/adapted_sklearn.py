@@ -29,8 +29,7 @@ def riemannian():
     return make_pipeline(Covariances("oas"), TangentSpace("riemann"), LogisticRegression())
 
 
-class MeansLda(from_sklearn(means_lda, window_s=2.0)):
-    """Classification of the raw signal."""
+MeansLda = from_sklearn(means_lda, window_s=2.0, name="MeansLda")
 
 
 class FilteredLda(from_sklearn(powers_lda, window_s=1.0, band_hz=(8, 30))):

@@ -9,6 +9,7 @@ import numpy as np
 from harness import Inputs, Recording, SessionInfo, StreamInfo
 from harness.judge import cell
 from harness.judge.cell import Asked, Candidate
+from harness.judge.conformance_data import TRIAL_BINS, make_data
 from harness.judge.profiles import Profile, load_profile
 from harness.registry import find
 from harness.score.metrics import metric
@@ -21,7 +22,12 @@ PACED = replace(ASKED, paced=True)
 
 
 def recording(inputs: Sequence[str] = ("spikes",)) -> Recording:
-    """24 s of made-up counts with a break; the targets are the first two units, also where signals are read instead."""
+    """24 s of made-up counts with a break; the targets are the first two units, also where signals are read instead.
+
+    With `eeg`, they are trials of two classes.
+    """
+    if "eeg" in inputs:
+        return _of_trials(inputs)
     rng = np.random.default_rng(0)
     counts = rng.poisson(0.5, (N_BINS, N_UNITS)).astype(np.float32)
     starts = np.isin(np.arange(N_BINS), [0, 700])
@@ -30,6 +36,13 @@ def recording(inputs: Sequence[str] = ("spikes",)) -> Recording:
     session = replace(SESSION, streams=infos) if infos else SESSION
     given = Inputs(streams or {"spikes": counts}, starts, 0.02)
     return Recording(session, given, counts[:, :2], np.ones(N_BINS, bool), {"spikes": counts} if infos else {})
+
+
+def _of_trials(inputs: Sequence[str]) -> Recording:
+    """30 s with ten trials, a break after four of them."""
+    trials = make_data(inputs, with_gaps=False).train
+    starts = np.isin(np.arange(len(trials)), [0, 4 * TRIAL_BINS])
+    return replace(trials, inputs=replace(trials.inputs, starts=starts))
 
 
 def _signal_info(name: str) -> StreamInfo:

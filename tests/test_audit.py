@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from harness.data.altered import blinded
 from harness.judge.audit import (
     Judged,
     memory_is_bounded,
@@ -57,6 +58,36 @@ def test_constant_answers_and_constant_labels_are_chance():
     assert found(targets, np.zeros_like(targets)).ok
     assert found(np.ones_like(targets), targets).ok
     assert found(targets[:29], targets[:29]).why == "29 scored bins: too few to tell"
+
+
+def trials(n, n_classes=2, *, seed=0):
+    """A part with a decision in every 10th bin, and its one-hot labels."""
+    r = recording()
+    labels = np.eye(n_classes, dtype=np.float32)[np.random.default_rng(seed).permutation(np.arange(n) % n_classes)]
+    scored = np.arange(10 * n) % 10 == 9
+    session = replace(r.session, kind="classification", outputs=tuple("abcd"[:n_classes]))
+    inputs = replace(r.inputs, starts=np.arange(10 * n) == 0, streams={"spikes": np.zeros((10 * n, 20))})
+    return replace(r, session=session, inputs=inputs, targets=np.repeat(labels, 10, axis=0), scored=scored)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_guesses_at_few_trials_are_chance(seed):
+    part = trials(15, seed=seed)
+    guesses = np.random.default_rng(100 + seed).standard_normal(part.targets.shape)
+    assert chance(part, guesses, metric=metric("balanced_accuracy"), rng=np.random.default_rng(seed), of="this").ok
+
+
+@pytest.mark.parametrize(("n", "n_classes", "ok"), [(15, 2, False), (30, 4, False), (10, 2, True)])
+def test_who_knows_the_order_of_the_trials_is_found_in_one_run(n, n_classes, ok):
+    part, rng = trials(n, n_classes), np.random.default_rng(0)
+    found = [chance(part, part.targets, metric=metric("balanced_accuracy"), rng=rng, of="this") for _ in range(2)]
+    assert found[0].ok is ok and (ok or "chance reaches" in found[0].why)
+
+
+def test_a_decoder_that_learned_exchanged_names_is_no_better_than_chance():
+    part, rng = trials(15), np.random.default_rng(0)
+    answers = blinded(part).targets + 0.7 * rng.standard_normal(part.targets.shape)
+    assert chance(part, answers, metric=metric("balanced_accuracy"), rng=rng, of="this").ok
 
 
 def test_a_session_of_noise_has_the_same_values_in_each_channel_in_another_order():

@@ -56,17 +56,37 @@ def test_labels_are_one_hot_from_the_bin_after_the_cue_until_the_trial_or_four_s
     assert (found.targets[10:50] == [1, 0]).all() and (found.targets[80:105] == [0, 1]).all()
 
 
-def test_a_trial_that_ends_before_its_decision_is_no_trial():
-    found = at_cue(8.0, stop_s=9.5)
-    assert found.scored.sum() == 1 and found.inputs.streams["cue"].sum() == 1
+@pytest.mark.parametrize(("cue_s", "stop_s"), [(8.0, 9.5), (58.5, 70.0)])  # the run ends at 60 s
+def test_a_trial_that_ends_before_its_decision_has_a_cue_but_no_labels(cue_s, stop_s):
+    found = at_cue(cue_s, stop_s)
+    assert found.scored.sum() == 1 and np.isfinite(found.targets[:, 0]).sum() == 40
+    assert np.flatnonzero(found.inputs.streams["cue"][:, 0]).tolist() == [9, round(cue_s * 10) - 1]
 
 
-def test_other_classes_and_kept_columns_choose_trials():
+@pytest.mark.parametrize("later_s", [0.0, 0.5, 1.9, 2.5])
+def test_a_recording_that_stops_soon_after_a_cue_has_the_same_cues_until_then(later_s):
     made = contents(1)
-    imagined = np.arange(len(made.trials["class"])) % 2 == 0
-    layout = LAYOUT.model_copy(update={"targets": {"side": AT.model_copy(update={"keep": {"imagined": (True,)}})}})
-    both = replace(made, trials={**made.trials, "imagined": imagined})
-    assert align(both, SESSION, task=TASK, layout=layout).recording.scored.sum() == imagined.sum()
+    stop_s = made.trials["start_time"][3] + later_s
+    known = made.trials["start_time"] <= stop_s
+    eeg = made.signals["eeg"]
+    n = int(np.sum(eeg.times_s <= stop_s))
+    cut = replace(made, trials={name: values[known] for name, values in made.trials.items()})
+    cut = replace(cut, signals={"eeg": replace(eeg, values=eeg.values[:n], times_s=eeg.times_s[:n])})
+    whole, until = (aligned(of).recording.inputs.streams["cue"] for of in (made, cut))
+    np.testing.assert_array_equal(until, whole[: len(until)])
+    assert until.sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "allowed"),
+    [([True, False], (True,)), ([4, 6], (4,)), (["4", "6"], ("4",)), ([4.0, 6.0], (4, "imagined"))],
+)
+def test_other_classes_and_kept_columns_choose_trials(values, allowed):
+    made = contents(1)
+    column = np.resize(values, len(made.trials["class"]))
+    layout = LAYOUT.model_copy(update={"targets": {"side": AT.model_copy(update={"keep": {"run": allowed}})}})
+    both = replace(made, trials={**made.trials, "run": column})
+    assert align(both, SESSION, task=TASK, layout=layout).recording.scored.sum() == 4
 
 
 def test_samples_of_a_bin_are_those_up_to_its_right_edge_and_runs_begin_anew():
@@ -113,6 +133,50 @@ def test_validation_is_the_last_fifth_of_the_trials_of_the_last_run_learned_from
     assert parts.validation.inputs.streams["cue"][0, 0] == 1 and len(parts.test.inputs.segments()) == 1
 
 
+def test_validation_counts_trials_with_a_decision_alone():
+    made = contents()
+    begins_s, stop_s = made.trials["start_time"], made.trials["stop_time"].copy()
+    stop_s[13] = begins_s[13] + 1.0  # the last of the second run is cut short
+    parts = split(aligned(replace(made, trials={**made.trials, "stop_time": stop_s})), {}, LAST)
+    assert [int(parts[part].scored.sum()) for part in PARTS] == [12, 1, 7]
+    assert parts.validation.inputs.streams["cue"][:, 0].sum() == 2
+
+
+def test_runs_that_hold_other_classes_are_tested_together():
+    rule = RunSplit(kind="runs", runs=6, test_runs=2)
+    whole = aligned(contents(6))
+    for fold in range(rule.n_folds):
+        parts = split(whole, {}, rule, fold=fold)
+        np.testing.assert_array_equal(parts.ticks["test"], whole.ticks[1200 * fold : 1200 * (fold + 1)])
+        assert [int(parts[part].scored.sum()) for part in PARTS] == [26, 2, 14]
+        n_starts = [len(parts[part].inputs.segments()) for part in PARTS]
+        assert n_starts == [4, 2, 2] and find_leaks(parts) == ()
+    assert rule.n_folds == 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"runs": 6, "test_runs": 4}, "no whole folds of 4"),
+        ({"runs": 3, "test_runs": 3}, "nothing is left to learn from"),
+        ({"runs": 3, "test_runs": 3, "test": "last"}, "nothing is left to learn from"),
+    ],
+)
+def test_runs_that_make_no_folds_are_refused(rule, message):
+    with pytest.raises(ValidationError, match=message):
+        RunSplit.model_validate({"kind": "runs", **rule})
+
+
+@pytest.mark.parametrize(("run", "part"), [(2, "test"), (None, "train")])
+def test_a_part_without_one_of_the_classes_is_refused(run, part):
+    made = contents()
+    sides = made.trials["class"].copy()
+    sides[14:] = "right_fist"
+    sides[:14] = "left_fist" if part == "train" else sides[:14]
+    with pytest.raises(BadData, match=f"trials in {part} is of class '(left|right)'"):
+        split(aligned(replace(made, trials={**made.trials, "class": sides})), {}, LAST)
+
+
 def test_a_session_that_is_only_learned_from_has_one_part():
     parts = split(aligned(), {}, WholeSplit(kind="whole", part="validation"))
     assert [len(parts[part]) for part in PARTS] == [0, len(aligned().ticks), 0]
@@ -129,20 +193,23 @@ def test_labels_of_a_part_are_kept_in_all_bins_of_its_trials():
     assert n_labelled == 40 * train.scored.sum()
 
 
-def test_blinding_hands_classes_out_anew_and_keeps_trials_whole():
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_blinding_gives_every_trial_a_name_that_is_wrong_and_keeps_trials_whole(n_classes):
+    labels = np.repeat(np.eye(n_classes, dtype=np.float32), 30, axis=0)
     train = split(aligned(), {}, LAST).train
-    blind = blinded(train)
-    np.testing.assert_array_equal(np.isfinite(blind.targets), np.isfinite(train.targets))
-    assert blind.targets[train.scored].sum(axis=0).tolist() == train.targets[train.scored].sum(axis=0).tolist()
-    assert not np.array_equal(blind.targets[train.scored], train.targets[train.scored])
-    ends = np.flatnonzero(train.scored)
-    np.testing.assert_array_equal(blind.targets[ends], blind.targets[ends + 20])
+    blind = blinded(replace(train, targets=np.concatenate([np.full((5, n_classes), np.nan), labels]))).targets
+    assert np.isnan(blind[:5]).all() and (blind[5:].sum(axis=1) == 1).all()
+    assert not (blind[5:] * labels).any() and not np.diff(blind[5:].argmax(axis=1)).astype(bool).sum() >= n_classes
 
 
 @pytest.mark.parametrize(
     ("trials", "message"),
     [
-        ({"class": np.array(["rest", "rest"])}, "no trial of left_fist, right_fist"),
+        ({"class": np.array(["rest", "rest"])}, "no trial of left_fist, right_fist lies .*; column 'class' has rest:"),
+        ({"class": np.array([1.0, 2.0])}, "column 'class' has 1.0, 2.0"),
+        ({"class": np.array([np.zeros(2), np.zeros(3)], dtype=object)}, "'class' has several values for a trial"),
+        ({"class": np.zeros((2, 2))}, "'class' has several values for a trial"),
+        ({"start_time": np.array(["a", "b"])}, "'start_time' holds <U1, where seconds belong"),
         ({"start_time": np.array([1.0, 3.0])}, "overlap"),
         ({"stop_time": np.array([np.nan, 9.0])}, "no cue or no end"),
     ],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from harness.cli.scoreboard import show_records
 from harness.data.nwb_eeg import EegRecording, EegRun, Trial, write_eeg
 from harness.data.suites import load_suite
 from harness.errors import UsageError
@@ -42,11 +43,11 @@ sessions:
 """
 
 
-def write_subject(path: Path, *, effect: float, seed: int) -> None:
-    """Three runs of ten trials; channel 0 is louder in `left` trials by this factor."""
+def write_subject(path: Path, *, effect: float, seed: int, numbers: tuple[int, ...] = (4, 8, 12)) -> None:
+    """Runs of ten trials; channel 0 is louder in `left` trials by this factor."""
     rng = np.random.default_rng(seed)
     runs = []
-    for number in (4, 8, 12):
+    for number in numbers:
         counts = rng.normal(scale=30, size=(round(RUN_S * 160), 4))
         labels = rng.permutation(["left_fist", "right_fist"] * (N_TRIALS // 2))
         trials = [Trial(4.2 + 8.3 * i, 4.1, str(label)) for i, label in enumerate(labels)]
@@ -97,6 +98,12 @@ def test_accuracy_over_time_rises_from_chance_and_outputs_are_kept_at_every_bin(
     assert len(outputs) == 3 * round(RUN_S / 0.1) and np.isfinite(outputs).all()
 
 
+def test_the_table_has_decoder_metric_and_chance_in_whole_words(record, plan, capsys):
+    show_records([record], store=plan.store.root)
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in (record.decoder.name, "balanced", "accuracy", "(chance", "0.50)"))
+
+
 def test_every_rule_of_the_audit_is_kept_and_the_run_is_causal_and_in_real_time(record):
     assert {name: verdict.why for name, verdict in record.audit.items() if not verdict.ok} == {}
     assert record.tracks["causal"].ok and record.latency_ms.n == 3 * round(RUN_S / 0.1)
@@ -143,3 +150,22 @@ def test_one_file_with_two_splits_in_a_tier_is_refused(plan):
     suite = type(plan.suite).model_validate(twin)
     with pytest.raises(UsageError, match="one file with two splits"):
         refuse_unserved(replace(plan, suite=suite, files={**plan.files, "A-again": plan.files["A"]}))
+
+
+def test_sessions_that_share_a_file_among_others_are_refused(plan):
+    row = yaml.safe_load(SUITE)["sessions"][0]
+    source = {"host": "physionet", "dataset": "eegmmidb", "version": "1.0.0", "subject": "S001"}
+    runs = {"A": [4, 8, 12], "B": [4, 8, 12], "C": [6, 8, 10]}
+    rows = {name: row | {"id": name, "source": source | {"runs": of}} for name, of in runs.items()}
+    refuse_unserved(replace(plan, suite=with_changes(plan, sessions=[rows["A"], rows["B"]])))
+    with pytest.raises(UsageError, match="share the file S001/S001R08.edf"):
+        refuse_unserved(replace(plan, suite=with_changes(plan, sessions=list(rows.values()))))
+
+
+def test_a_fold_of_several_runs_is_one_fit_and_all_its_runs_are_tested(plan):
+    suite = with_changes(plan, splits={"each": {"kind": "runs", "runs": 4, "test_runs": 2}})
+    write_subject(plan.store.root.parent / "four.nwb", effect=1.0, seed=3, numbers=(4, 6, 8, 10))
+    files = {"A": plan.store.root.parent / "four.nwb"}
+    (found,) = evaluate(replace(plan, suite=suite, files=files), Quiet())
+    assert len([stage for stage in found.learning if stage.stage == "fit"]) == 2
+    assert found.sessions[0].n_scored_bins == 4 * N_TRIALS and found.scores["balanced_accuracy"].value > 0.9

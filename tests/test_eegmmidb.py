@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -43,6 +44,22 @@ def test_the_signal_comes_back_in_microvolts_with_its_channels_names(path):
     assert (signal.names, signal.unit, last.names) == (("FC5", "Cz", "Iz"), "uV", ("Iz",))
     assert np.array_equal(signal.values, np.concatenate([run.counts for run in small().runs]))
     assert np.allclose(signal.scale, 0.5) and signal.offset == 0
+
+
+def test_positions_of_electrodes_are_written_where_they_are_known(path, tmp_path):
+    positions_um = np.arange(9.0).reshape(3, 3)
+    write_eeg(path, small(positions_um=positions_um, positions_from="made up"))
+    write_eeg(tmp_path / "unknown.nwb", small())
+    with h5py.File(path) as known, h5py.File(tmp_path / "unknown.nwb") as unknown:
+        written = known["general/extracellular_ephys/electrodes"]
+        assert np.array_equal(np.stack([written[axis][:] for axis in "xyz"], axis=1), positions_um)
+        assert known["general/extracellular_ephys/scalp"].attrs["description"].endswith("positions: made up")
+        assert not {"x", "y", "z"} & set(unknown["general/extracellular_ephys/electrodes"])
+
+
+def test_positions_of_other_electrodes_are_refused(path):
+    with pytest.raises(BadData, match=r"positions_um are \(2, 3\), where \(3, 3\) belong; give x, y and z"):
+        write_eeg(path, small(positions_um=np.zeros((2, 3))))
 
 
 def test_runs_and_trials_lie_where_their_samples_are(path):

@@ -128,7 +128,7 @@ def test_in_a_suite_of_several_tasks_a_decoder_runs_where_its_streams_are(plan, 
     lfp = plan.suite.task.model_copy(update={"inputs": ("lfp",), "signals": signals})
     variants = [plan.suite, plan.suite.model_copy(update={"task": lfp})]
     plans = shared_out(replace(plan, decoders=[*plan.decoders, on_lfp]), variants)
-    assert [[ref.name for ref in p.decoders] for p in plans] == [["train-mean", "wiener"], [on_lfp.name]]
+    assert [[ref.name for ref in p.decoders] for p in plans] == [["train-mean", "wiener"], ["train-mean", on_lfp.name]]
     with pytest.raises(UsageError, match="reads lfp; suite tiny@1 gives spikes"):
         shared_out(replace(plan, decoders=[on_lfp]), variants[:1])
     assert shared_out(replace(plan, decoders=[on_lfp]), variants[:1], asked_for=False) == []

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.special import erf
 
+from baselines.pretraining import Recipe, rate
 from baselines.realm.encoder import Backbone, BothWays, Encoder
-from baselines.realm.shape import PRESETS, Recipe, preset_of
+from baselines.realm.shape import PRESETS, preset_of
 from baselines.realm.streaming import EncoderStream
 from baselines.realm.tokenizer import Tokenizer
-from baselines.realm.training import rate
 from harness import HarnessError
 
 HEAD = 256 * 2 + 2

@@ -8,6 +8,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from baselines.pretraining import Objective, Training
 from baselines.realm.autoencoding import MaskedAutoencoder, autoencoding_loss
 from baselines.realm.decoder import (
     Realm,
@@ -22,7 +23,6 @@ from baselines.realm.distillation import Student, Weights, distillation_loss
 from baselines.realm.encoder import Encoder
 from baselines.realm.masking import disturbed, masked_bins
 from baselines.realm.shape import PRESETS
-from baselines.realm.training import Objective, Training
 from baselines.realm.windows import Batch, pool_of, stretches_of
 from harness import Decoder, HarnessError, Inputs, Recording, SessionInfo, StreamInfo
 
@@ -211,7 +211,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(n_before):
 
 
 def test_training_saves_now_and_then(monkeypatch):
-    monkeypatch.setattr("baselines.realm.training.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("baselines.pretraining.SAVE_EVERY_S", 0.0)
     Training(regression(), RECIPE, seed=4).run(checkpoint := Memory())
     assert checkpoint.arrays["counters"][0] == 25
     assert [done for done, _ in checkpoint.reports] == list(range(1, 26))

@@ -17,7 +17,7 @@ FLOORS = (
     ("checkpoint",),
     ("decoder",),
     ("registry", "torch_decoder"),
-    ("adapters", "data", "score"),
+    ("adapters", "data", "score", "source"),
     ("judge",),
     ("results",),
     ("engine",),

@@ -10,7 +10,7 @@ import pytest
 from harness.data import generators, simulate
 from harness.data.nwb_write import read_truth
 from harness.data.simulate_eeg import parameters, parse, recording, spec_sha256, write_recording
-from harness.data.simulate_eeg.montage import CHANNELS
+from harness.data.simulate_eeg.montage import CHANNELS, electrode_positions_um
 from harness.data.simulate_eeg.noise import RATE_HZ
 from harness.data.simulate_eeg.schedule import schedule
 from harness.data.simulate_eeg.subject import draw_subject, topographies
@@ -213,6 +213,7 @@ def test_pynwb_reads_back_what_was_simulated(written):
         assert np.array_equal(eeg.data[:], np.concatenate([run.counts for run in runs]))
         assert eeg.conversion == pytest.approx(1e-6)
         assert tuple(nwb.electrodes["channel_name"][:]) == CHANNELS
+        assert np.array_equal(nwb.electrodes.to_dataframe()[["x", "y", "z"]], electrode_positions_um())
         trials = nwb.trials.to_dataframe()
     cued = trials[trials["class"] != "rest"]
     assert cued["class"].tolist() == [label for run in runs for label in run.plan.labels]

@@ -9,7 +9,7 @@ from harness.data.simulate_eeg import parse
 from harness.data.simulate_eeg.artefacts import eyes, muscles
 from harness.data.simulate_eeg.background import background, brain_spectrum
 from harness.data.simulate_eeg.head import BRAIN, SKULL, lead_field, shell_weights
-from harness.data.simulate_eeg.montage import CHANNELS, electrode_directions
+from harness.data.simulate_eeg.montage import CHANNELS, electrode_directions, electrode_positions_um
 from harness.data.simulate_eeg.noise import RATE_HZ, analytic, band, coloured
 from harness.data.simulate_eeg.schedule import schedule
 from harness.data.simulate_eeg.subject import draw_subject
@@ -44,6 +44,12 @@ def test_names_and_places_are_those_of_the_data_set():
     outward = (places - centre) / np.linalg.norm(places - centre, axis=1, keepdims=True)
     apart_deg = np.degrees(np.arccos(np.clip(np.sum(outward * electrode_directions(), axis=1), -1, 1)))
     assert np.median(apart_deg) < 6 and apart_deg.max() < 13
+
+
+def test_positions_in_files_are_behind_below_and_to_the_right_of_the_heads_centre():
+    positions_mm = dict(zip(CHANNELS, electrode_positions_um() / 1000, strict=True))
+    assert np.allclose(positions_mm["Cz"], [0, -90, 0]) and np.allclose(positions_mm["T8"], [0, 3.14, 89.95], atol=0.01)
+    assert np.allclose(positions_mm["Oz"], [89.95, 3.14, 0], atol=0.01)
 
 
 def one_sphere(electrodes, place, moment):

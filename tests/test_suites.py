@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from harness.data.download import local_path
+from harness.data.shipped import heading, known_suites
+from harness.data.split_rules import RunSplit
 from harness.data.suites import METRIC_NAMES, PINNED_TIERS, Dandi, File, Simulated, Suite, Zenodo, load_suite, shipped
 from harness.errors import MissingData, UsageError
 from harness.score.metrics import METRICS
@@ -176,6 +178,20 @@ def test_an_unknown_tier_is_refused_with_those_there_are(reaching):
 def test_every_shipped_suite_can_be_read(name):
     suite = load_suite(name)
     assert suite.name == name and all(v.sessions for v in suite.variants())
+
+
+@pytest.mark.parametrize("name", sorted(known_suites()))
+def test_the_heading_of_a_shipped_suite_says_what_the_whole_file_does(name):
+    whole, found = load_suite(name), heading(known_suites()[name])
+    assert (found.label, found.title, found.tiers) == (whole.label, whole.title, whole.tiers())
+
+
+def test_no_test_of_a_shipped_suite_of_runs_tells_which_classes_are_to_come():
+    for suite in map(load_suite, (name for name in known_suites() if name.startswith("eeg"))):
+        for session in suite.sessions:
+            rule, four = suite.splits[session.split], "four-classes" in session.tasks
+            assert not isinstance(rule, RunSplit) or rule.runs == (6 if four else 3)
+            assert not isinstance(rule, RunSplit) or not four or rule.test_runs % 2 == 0
 
 
 def test_recordings_of_unknown_digest_are_in_no_scored_tier_and_a_message_says_what_is_missing():

@@ -45,7 +45,7 @@ def command(
     profile: Annotated[str, typer.Option(help="Hardware profile.")] = "cpu-1",
     track: Annotated[list[Path] | None, typer.Option(help="YAML file of a track of your own; repeat it.")] = None,
     audit: Annotated[
-        AuditLevel, typer.Option(help="full: fit again with the same seed, and once more on labels of other times.")
+        AuditLevel, typer.Option(help="full: fit again with the same seed, and once more on wrong labels.")
     ] = AuditLevel.standard,
     store: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
     data_root: Annotated[Path | None, typer.Option(help="Folder of a suite's local files.")] = None,

@@ -40,12 +40,12 @@ def command(
 
 
 def _suites() -> list[dict[str, str]]:
-    from harness.data.suites import known_suites, load_suite
+    from harness.data.shipped import heading, known_suites
 
-    suites = [load_suite(name) for name in known_suites()]
+    headings = [heading(path) for path in known_suites().values()]
     return [
-        {"suite": s.label, "title": s.title, "tiers": ", ".join(f"{t} ({n})" for t, n in s.tiers().items())}
-        for s in suites
+        {"suite": h.label, "title": h.title, "tiers": ", ".join(f"{t} ({n})" for t, n in h.tiers.items())}
+        for h in headings
     ]
 
 

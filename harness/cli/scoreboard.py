@@ -14,7 +14,7 @@ from harness.results.records import Record, SessionResult
 from harness.score.metrics import metric
 
 MOST_SESSIONS_SHOWN = 4
-RIGHT = ("seeds", "p50 ms", "p99 ms", "paced p99", "missed", "parameters", "bytes", "operations/s", "fit s")
+RIGHT = ("seeds", "p50 ms", "p99 ms", "paced p99", "missed", "parameters", "bytes", "operations /s", "fit s")
 
 
 def show_records(records: Sequence[Record], *, store: Path) -> None:
@@ -30,7 +30,7 @@ def _show_suite(records: Sequence[Record]) -> None:
     sessions = [s.session for s in records[0].sessions]
     shown = sessions if 1 < len(sessions) <= MOST_SESSIONS_SHOWN else []
     table = Table(title=_title(records), title_justify="left")
-    table.add_column("decoder")
+    table.add_column("decoder", no_wrap=True)
     for name in (_metric(records[0]), "95 % interval", *shown, *RIGHT):
         table.add_column(name, justify="right")
     table.add_column("tracks")
@@ -52,8 +52,8 @@ def _show_suite(records: Sequence[Record]) -> None:
 
 
 def _metric(record: Record) -> str:
-    """The metric's name, with the chance level where there is one."""
-    return record.metric + ("" if record.chance is None else f" (chance {record.chance:.2f})")
+    """The metric's name in words, for words can be wrapped; with the chance level where there is one."""
+    return record.metric.replace("_", " ") + ("" if record.chance is None else f" (chance {record.chance:.2f})")
 
 
 def _title(records: Sequence[Record]) -> str:

@@ -22,22 +22,16 @@ def unlabelled(recording: Recording) -> Recording:
 
 
 def blinded(recording: Recording) -> Recording:
-    """The recording with the labels of another time, or of other trials: nothing true can be learned from it."""
-    n = len(recording)
+    """The recording with the labels of another time; of classes, with every trial called by the next class's name.
+
+    Few trials in another order would not do: with a random rule an honest decoder can still tell classes apart that
+    differ much, and by luck names them rightly. What is learned from exchanged names is wrong, and scores less than
+    chance, unless the names of the test were known.
+    """
     if recording.session.kind == "classification":
-        return replace(recording, targets=_of_other_trials(recording.targets, np.random.default_rng(n)))
+        return replace(recording, targets=np.roll(recording.targets, 1, axis=1))
+    n = len(recording)
     shift = n // 4 + int(np.random.default_rng(n).integers(max(1, n // 2)))
     return replace(
         recording, targets=np.roll(recording.targets, shift, axis=0), scored=np.roll(recording.scored, shift)
     )
-
-
-def _of_other_trials(targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n_bins, n_classes) one-hot labels, handed out anew among stretches of equal labels."""
-    label = np.where(np.isfinite(targets).all(axis=1), np.nan_to_num(targets).argmax(axis=1), -1)
-    stretch = np.cumsum(np.diff(label, prepend=label[:1]) != 0)
-    first = np.unique(stretch, return_index=True)[1]
-    trials = first[label[first] >= 0]
-    other = dict(zip(stretch[trials].tolist(), rng.permutation(label[trials]).tolist(), strict=True))
-    moved = np.array([other.get(one, -1) for one in stretch.tolist()])
-    return np.where(moved[:, None] >= 0, np.eye(targets.shape[1])[moved], np.nan).astype(np.float32)

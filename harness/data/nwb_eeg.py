@@ -60,6 +60,9 @@ class EegRecording:
     identifier: Unique in the world, and the same each time that the file is made.
     truth: JSON that no decoder is shown; of simulated files alone.
     started: None where nobody knows the date.
+    positions_um: (n_channels, 3) of the electrodes in micrometres: +x posterior, +y inferior, +z right, as NWB has it.
+        None where nobody measured them: the file then has no positions.
+    positions_from: How they were come by, for the file's description of them.
     """
 
     session_id: str
@@ -73,6 +76,8 @@ class EegRecording:
     truth: str = ""
     keywords: Sequence[str] = ()
     started: datetime | None = None
+    positions_um: np.ndarray | None = None
+    positions_from: str = ""
 
 
 def write_eeg(path: Path, recording: EegRecording) -> None:
@@ -124,6 +129,7 @@ def run_starts_s(n_samples: Sequence[int], rate_hz: float) -> list[float]:
 def _check(recording: EegRecording) -> None:
     if not recording.runs:
         raise BadData(f"{recording.session_id} has no run; give one at least")
+    _check_positions(recording)
     for run in recording.runs:
         name, shape = f"{recording.session_id}, run {run.number}", run.counts.shape
         if run.counts.dtype != np.int16 or run.counts.ndim != 2 or shape[1] != len(recording.channels) or not shape[0]:
@@ -133,6 +139,15 @@ def _check(recording: EegRecording) -> None:
             )
         for trial in run.trials:
             _check_trial(name, trial, run_s=shape[0] / recording.rate_hz)
+
+
+def _check_positions(recording: EegRecording) -> None:
+    positions_um, needed = recording.positions_um, (len(recording.channels), 3)
+    if positions_um is not None and positions_um.shape != needed:
+        raise BadData(
+            f"{recording.session_id}: positions_um are {positions_um.shape}, where {needed} belong; give x, y and z of "
+            f"each channel, or None where they are not known"
+        )
 
 
 def _check_trial(name: str, trial: Trial, *, run_s: float) -> None:
@@ -172,11 +187,7 @@ def _file(recording: EegRecording) -> "NWBFile":
 def _add_signal(nwb: "NWBFile", recording: EegRecording, starts_s: Sequence[float]) -> None:
     from pynwb.ecephys import ElectricalSeries
 
-    device = nwb.create_device("eeg", description="electrodes on the scalp")
-    group = nwb.create_electrode_group("scalp", description="all electrodes", location="scalp", device=device)
-    nwb.add_electrode_column("channel_name", "the place in the 10-10 system")
-    for name in recording.channels:
-        nwb.add_electrode(group=group, location="scalp", channel_name=name)
+    _add_electrodes(nwb, recording)
     counts = np.concatenate([run.counts for run in recording.runs])
     times_s = np.concatenate(
         [
@@ -195,6 +206,18 @@ def _add_signal(nwb: "NWBFile", recording: EegRecording, starts_s: Sequence[floa
             filtering="none but the amplifier's: as recorded",
         )
     )
+
+
+def _add_electrodes(nwb: "NWBFile", recording: EegRecording) -> None:
+    device = nwb.create_device("eeg", description="electrodes on the scalp")
+    from_where = f"; positions: {recording.positions_from}" if recording.positions_um is not None else ""
+    group = nwb.create_electrode_group(
+        "scalp", description=f"all electrodes{from_where}", location="scalp", device=device
+    )
+    nwb.add_electrode_column("channel_name", "the place in the 10-10 system")
+    for i, name in enumerate(recording.channels):
+        known = {} if recording.positions_um is None else dict(zip("xyz", recording.positions_um[i], strict=True))
+        nwb.add_electrode(group=group, location="scalp", channel_name=name, **known)
 
 
 def _packed(values: np.ndarray, chunks: tuple[int, ...]) -> Any:

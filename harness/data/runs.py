@@ -1,4 +1,4 @@
-"""Parts that are whole runs: each run, or the last ones, are tested by what was learned from the others."""
+"""Parts that are whole runs: each of them, or the last ones, tested by what was learned from the others."""
 
 import numpy as np
 
@@ -27,24 +27,30 @@ def run_parts(aligned: Aligned, rule: RunSplit | WholeSplit, *, fold: int) -> di
             f"session {aligned.recording.session.id!r} has {len(runs)} runs, and its split is for {rule.runs}; correct "
             f"`runs` in the suite's split, or take the file that the suite pins"
         )
-    first = fold if rule.test == "each" else rule.runs - rule.test_runs
+    first = fold * rule.test_runs if rule.test == "each" else rule.runs - rule.test_runs
     test = runs[first : first + rule.test_runs]
     learned = runs[:first] + runs[first + rule.test_runs :]
-    *earlier, last = learned
-    boundary = _validation_start(aligned, last, rule.validation_fraction)
-    train = np.concatenate([*earlier, last[last < boundary]])
-    return {"train": train, "validation": last[last >= boundary], "test": np.concatenate(test)}
+    # As many runs as are tested: where each of them holds some of the classes, validation holds all.
+    earlier, last = learned[: -rule.test_runs], learned[-rule.test_runs :]
+    boundaries = [_validation_start(aligned, run, rule.validation_fraction) for run in last]
+    pairs = list(zip(last, boundaries, strict=True))
+    return {
+        "train": np.concatenate([*earlier, *(run[run < boundary] for run, boundary in pairs)]),
+        "validation": np.concatenate([run[run >= boundary] for run, boundary in pairs]),
+        "test": np.concatenate(test),
+    }
 
 
 def _validation_start(aligned: Aligned, run: np.ndarray, fraction: float) -> int:
     """The bin of the cue with which the last trials of a run begin, as many as the fraction says, at least one."""
     cuts = aligned.cuts if aligned.cuts is not None else np.zeros(0, np.int64)
     cues = np.searchsorted(aligned.ticks, cuts)
-    own = cues[(cues >= run[0]) & (cues <= run[-1])]
-    n_validation = max(1, round(fraction * len(own)))
-    if len(own) <= n_validation:
+    decisions = run[aligned.recording.scored[run]]
+    n_validation = max(1, round(fraction * len(decisions)))
+    if len(decisions) <= n_validation:
         raise BadData(
-            f"session {aligned.recording.session.id!r}: a run has {len(own)} trials, of which none is left to learn "
-            f"from beside validation; leave the session out"
+            f"session {aligned.recording.session.id!r}: a run has {len(decisions)} trials, of which none is left to "
+            f"learn from beside validation; leave the session out"
         )
-    return int(own[-n_validation])
+    # The cue before the decision: the last trials of a run may have been cut short, so that they have none.
+    return int(cues[np.searchsorted(cues, decisions[-n_validation]) - 1])

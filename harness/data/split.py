@@ -57,8 +57,8 @@ def split(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: Split, *, fo
         fold: Which of its tests, where the rule has several.
 
     Raises:
-        BadData: If a part has no scored bin, an output never changes in the scored bins of the test, or the trials
-            lack what the rule needs.
+        BadData: If a part has no scored bin, an output never changes in the scored bins of the test, a class never
+            occurs in train or test, or the trials lack what the rule needs.
         UsageError: If the rule needs reaches and the layout names no goals.
     """
     if isinstance(rule, TrialSplit):
@@ -79,6 +79,7 @@ def split(aligned: Aligned, trials: Mapping[str, np.ndarray], rule: Split, *, fo
             )
     if len(recordings["test"]):
         _check_variation(recordings["test"])
+        _check_classes(recordings)
     ticks = {part: aligned.ticks[bins] for part, (bins, _) in chosen.items()}
     return Parts(**recordings, ticks=ticks, clock_hz=aligned.clock_hz)
 
@@ -95,6 +96,21 @@ def _check_variation(test: Recording) -> None:
             f"{int(test.scored.sum())} scored bins of the test part, so that R2 has no value; leave the session out, "
             f"or let the suite's split give the test more, or drop the output from the layout's target"
         )
+
+
+def _check_classes(recordings: Mapping[str, Recording]) -> None:
+    """Refuse parts without one of the classes: it could not be learned, or chance would be another than is stated."""
+    for part in ("train", "test"):
+        recording = recordings[part]
+        if recording.session.kind != "classification":
+            return
+        occurs = (recording.targets[recording.scored] == 1).any(axis=0)
+        if not occurs.all():
+            absent = recording.session.outputs[int(np.argmin(occurs))]
+            raise BadData(
+                f"session {recording.session.id!r}: none of the {int(recording.scored.sum())} trials in {part} is of "
+                f"class {absent!r}; leave the session out, correct `classes`, or give the part more runs"
+            )
 
 
 def columns_of(rule: Split) -> tuple[str, ...]:

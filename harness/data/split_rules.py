@@ -100,9 +100,11 @@ class SegmentSplit(Model):
 class RunSplit(Model):
     """Whole runs are tested by what was learned from the others.
 
-    test: `each` run once, a fold for each of them; or the `last` ones, `test_runs` of them.
+    test: `each` run once, in folds of `test_runs` neighbours; or the `last` ones, `test_runs` of them. Where a run
+        holds some of the classes alone, a fold needs as many runs as hold all of them: what the others hold would tell
+        which are to come.
     runs: How many runs a session has.
-    validation_fraction: Of the trials of the last run that is learned from, its end.
+    validation_fraction: Of the trials of a run, its end; in the last `test_runs` runs that are learned from.
     """
 
     kind: Literal["runs"]
@@ -115,12 +117,14 @@ class RunSplit(Model):
     @property
     def n_folds(self) -> int:
         """How often a session is learned from and tested."""
-        return self.runs if self.test == "each" else 1
+        return self.runs // self.test_runs if self.test == "each" else 1
 
     @model_validator(mode="after")
     def something_is_learned_from(self) -> "RunSplit":
-        if self.test_runs >= self.runs or (self.test == "each" and self.test_runs > 1):
-            raise ValueError(f"{self.test_runs} of {self.runs} runs cannot be tested by `{self.test}`")
+        if self.test_runs >= self.runs:
+            raise ValueError(f"{self.test_runs} of {self.runs} runs are tested, so that nothing is left to learn from")
+        if self.test == "each" and self.runs % self.test_runs:
+            raise ValueError(f"{self.runs} runs make no whole folds of {self.test_runs}; choose a divisor")
         return self
 
 

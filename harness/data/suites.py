@@ -1,7 +1,6 @@
 """A suite: which recordings, which task, which split, which metrics; read from YAML, unknown keys refused."""
 
 import hashlib
-import importlib.resources
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,9 @@ from harness.data.protocol import ClassesAt
 from harness.data.protocol import Layout as Layout
 from harness.data.protocol import Model as Model
 from harness.data.protocol import Task as Task
+from harness.data.shipped import SUFFIX as SUFFIX
+from harness.data.shipped import known_suites as known_suites
+from harness.data.shipped import shipped as shipped
 from harness.data.sources import Dandi as Dandi
 from harness.data.sources import File as File
 from harness.data.sources import Physionet as Physionet
@@ -26,8 +28,6 @@ from harness.errors import UsageError
 
 PINNED_TIERS = ("mini", "core", "full", "neurobench", "falcon", "falcon-minival", "xl")
 """Tiers of remote recordings; a row enters one only with a digest."""
-
-SUFFIX = ".yaml"
 
 METRIC_NAMES = {
     "regression": ("r2", "r2_weighted", "pearson", "rmse"),
@@ -226,18 +226,6 @@ class Suite(Model):
             "split": self.splits[session.split].model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
-
-
-def shipped(folder: str) -> Path:
-    """A folder of `datasets/` as installed (`harness/_datasets`) or as checked out."""
-    root = Path(str(importlib.resources.files("harness")))
-    installed = root / "_datasets" / folder
-    return installed if installed.is_dir() else root.parent / "datasets" / folder
-
-
-def known_suites() -> dict[str, Path]:
-    """The shipped suites: name -> file."""
-    return {p.stem: p for p in sorted(shipped("suites").glob(f"*{SUFFIX}"))}
 
 
 def load_suite(name: str) -> Suite:

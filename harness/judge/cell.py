@@ -148,7 +148,7 @@ def same_fit(candidate: Candidate, fitted: Fitted, again: Fitted, part: Recordin
 
 
 def blind_fit(candidate: Candidate, _: Fitted, blind: Fitted, part: Recording, asked: Asked) -> Finding:
-    """The rule `shuffled_labels_give_chance`: fitted on labels of other times, it must not know the test's."""
+    """The rule `shuffled_labels_give_chance`: fitted on `blinded` recordings, it must not know the test's labels."""
     outputs = asked.delay.aligned(_answers(candidate, blind, part), part.inputs)
     rng = np.random.default_rng(len(part))
     return chance(part, outputs, metric=asked.metric, rng=rng, of="a fit on shuffled labels")

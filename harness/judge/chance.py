@@ -10,8 +10,11 @@ from harness.score.metrics import Metric
 from harness.types import Recording
 
 N_DRAWS = 200
+N_TRIAL_DRAWS = 1000
 MARGIN = 0.05
 FEW_SCORED = 30
+FEW_TRIALS = 12
+"""Of fewer, labels in random order may all be right."""
 MANY_SEGMENTS = 8
 
 
@@ -20,7 +23,8 @@ def chance(part: Recording, outputs: np.ndarray, *, metric: Metric, rng: np.rand
 
     The bound is the best of 200 scores against labels of other times and of the labels' own mean, plus 0.05. Labels of
     other times are shifted by a random amount; where a recording has many segments they are those of another segment,
-    at the same time since its start, for that time is no secret.
+    at the same time since its start, for that time is no secret. Labels of trials, of which each is one scored bin, are
+    put in random order, a thousand times: few shifts of few trials are different.
 
     Args:
         part: The recording with its labels.
@@ -30,7 +34,7 @@ def chance(part: Recording, outputs: np.ndarray, *, metric: Metric, rng: np.rand
         of: What the outputs are, for the message.
     """
     y_true, y_pred = part.targets[part.scored], outputs[part.scored]
-    if len(y_true) < FEW_SCORED:
+    if len(y_true) < (FEW_TRIALS if part.session.kind == "classification" else FEW_SCORED):
         return Finding(True, f"{len(y_true)} scored bins: too few to tell")
     sign = 1 if metric.higher_is_better else -1
     scores = [metric(*pair) for pair in _other_times(part, outputs, rng)]
@@ -48,12 +52,14 @@ def _other_times(
     part: Recording, outputs: np.ndarray, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Labels of other times, and outputs."""
-    segments = part.inputs.segments()
-    if len(segments) >= MANY_SEGMENTS:
-        yield from _other_segments(part, outputs, rng)
-        return
     y_true, y_pred = part.targets[part.scored], outputs[part.scored]
     n = len(y_true)
+    if part.session.kind == "classification":
+        yield from ((rng.permutation(y_true), y_pred) for _ in range(N_TRIAL_DRAWS))
+        return
+    if len(part.inputs.segments()) >= MANY_SEGMENTS:
+        yield from _other_segments(part, outputs, rng)
+        return
     for shift in rng.integers(n // 10 + 1, n - n // 10, size=N_DRAWS):
         yield np.roll(y_true, shift, axis=0), y_pred
 

@@ -35,7 +35,8 @@ from harness.judge.replies import (
 )
 from harness.judge.resources import Resources, innermost
 from harness.judge.worker import Limits
-from harness.registry import DecoderRef, source
+from harness.registry import DecoderRef
+from harness.source import source
 from harness.types import Inputs, Recording, SessionInfo
 
 START_S = 120.0

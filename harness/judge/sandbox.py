@@ -20,7 +20,7 @@ from typing import Literal
 
 import harness
 from harness.judge import seccomp
-from harness.registry import Source
+from harness.source import Source
 
 Isolation = Literal["sandbox", "process"]
 

@@ -15,13 +15,14 @@ from harness.judge import artifact
 from harness.judge.budget import Measured, Track, why_not
 from harness.judge.profiles import Profile
 from harness.judge.replies import WorkerFault
-from harness.registry import DecoderRef, source_bytes
+from harness.registry import DecoderRef
 from harness.results import cells, records
 from harness.results.records import LearningStage
 from harness.results.store import Store, read_record, write_whole
 from harness.results.summaries import Costs, Timing, filter_delay_s, worst_verdicts
 from harness.score import stats
 from harness.score.metrics import metric
+from harness.source import source_bytes
 from harness.types import Delay
 
 STREAMED = "future_has_no_effect"

@@ -9,6 +9,9 @@ RIM_DEG = 92.0
 BELOW_DEG = 23.0
 """One more step of the 10-10 system below that ring."""
 
+HEAD_UM = 90_000.0
+"""Radius of the head in files. The generator itself knows no lengths: its unit is this radius."""
+
 RING_DEG = {"Fp": 108, "AF": 126, "F": 144, "FT": 162, "T": 180, "TP": 198, "P": 216, "PO": 234, "O": 252}
 """Azimuth of the ring's electrodes on the left, from the right ear (0) over the nose (90)."""
 
@@ -44,6 +47,12 @@ def electrode_directions() -> np.ndarray:
             places[f"{row}{odd}"] = _on_the_arc(middle, left, step / 4)
             places[f"{row}{even}"] = _on_the_arc(middle, right, step / 4)
     return np.array([places[name] for name in CHANNELS])
+
+
+def electrode_positions_um() -> np.ndarray:
+    """(64, 3) micrometres from the centre of the head in the axes of NWB: +x posterior, +y inferior, +z right."""
+    right, front, up = HEAD_UM * electrode_directions().T
+    return np.stack([-front, -up, right], axis=1)
 
 
 def _ring() -> dict[str, np.ndarray]:

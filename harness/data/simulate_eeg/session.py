@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.data.nwb_eeg import EegRecording, EegRun, Trial, write_eeg
-from harness.data.simulate_eeg.montage import CHANNELS
+from harness.data.simulate_eeg.montage import CHANNELS, electrode_positions_um
 from harness.data.simulate_eeg.noise import RATE_HZ
 from harness.data.simulate_eeg.parameters import GENERATOR_VERSION, Parameters, parse, spec_sha256
 from harness.data.simulate_eeg.recording import STEP_UV, SimulatedRun, draw_cap, simulate
@@ -46,6 +46,8 @@ def write_recording(path: Path, parameters: Mapping[str, Any], *, session_id: st
         runs=[EegRun(run.plan.number, True, run.counts, trials(run.plan)) for run in runs],
         truth=truth(checked, runs),
         keywords=("simulated", "EEG", "motor imagery", "neural decoding"),
+        positions_um=electrode_positions_um(),
+        positions_from="by the angles of the 10-10 system, on a sphere of 90 mm: the simulated head",
     )
     write_eeg(path, recording)
 

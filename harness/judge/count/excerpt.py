@@ -14,7 +14,8 @@ from harness.judge.count.foreign import watching
 from harness.judge.count.in_numpy import NumpyCounter
 from harness.judge.count.tally import Tally, UncountedOperation
 from harness.judge.memory import size_bytes
-from harness.registry import DecoderRef, construct, source_root
+from harness.registry import DecoderRef, construct
+from harness.source import source_root
 from harness.types import Cost, Inputs, SessionInfo
 
 if TYPE_CHECKING:
