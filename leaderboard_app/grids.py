@@ -131,10 +131,11 @@ OPERATIONS_HELP = (
 
 def _columns(metric: str) -> dict[str, object]:
     text, num = st.column_config.TextColumn, st.column_config.NumberColumn
+    name = metric_name(metric)
     return {
         "rank": num("#", width=35, pinned=True),
         "decoder": text("Decoder", width=165, pinned=True),
-        "score": num(metric_name(metric), format="%.2f", width=60, help="Mean over sessions and seeds."),
+        "score": num(name, format="%.2f", width=max(60, 8 * len(name)), help="Mean over sessions and seeds."),
         "interval": text("95 % interval", width=100),
         "seed_sd": num("Seed sd", width=75, help="Standard deviation of the score over seeds, and their number."),
         "p50_ms": num("p50 ms", format="%.3f", width=60, help="Median latency of one bin."),

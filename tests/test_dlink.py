@@ -12,7 +12,7 @@ from baselines.dlink import losses
 from baselines.dlink.public_checkpoint import load_public, public_name
 from baselines.dlink.router import Router, entropy_shortfall, mixed
 from baselines.dlink.shape import PRESETS, Clock, preset_of
-from baselines.dlink.signals import Front, resampling
+from baselines.dlink.signals import Front, referenced, resampling
 from baselines.dlink.streaming import StudentStream
 from baselines.dlink.student import Student, anti_aliased, stretching, waves
 from baselines.dlink.teacher import Attention, CrissCross, Embedding, Teacher
@@ -41,11 +41,35 @@ def made(*shape, seed=0):
     return torch.randn(*shape)
 
 
-def test_the_filter_carried_from_bin_to_bin_is_the_filter_of_the_whole_segment():
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_front_end_carried_from_bin_to_bin_is_that_of_the_whole_segment(scaled):
     values = np.random.default_rng(0).normal(100, 30, (40, 16, 4)).astype(np.float32)
-    stream = Front(160.0).stream(16)
+    front = Front(160.0, scaled=scaled)
+    stream = front.stream(16)
     streamed = np.concatenate([stream.step(bin) for bin in values])
-    np.testing.assert_allclose(streamed, Front(160.0).whole(values), atol=1e-5)
+    np.testing.assert_allclose(streamed, front.whole(values), atol=1e-5)
+
+
+def test_a_scaled_channel_is_divided_by_the_root_mean_square_of_its_past():
+    values = np.random.default_rng(0).normal(0, 30, (700, 16, 3)).astype(np.float32)
+    values[300:] *= 5
+    band = scipy.signal.butter(2, (4.0, 38.0), "bandpass", fs=160.0, output="sos")
+    rows = referenced(values.reshape(-1, 3).astype(np.float64))
+    start = scipy.signal.sosfilt_zi(band)[..., None] * rows[0]
+    rows = scipy.signal.sosfilt(band, rows, axis=0, zi=start)[0]
+    found = Front(160.0, scaled=True).whole(values)
+    for n_bins in (1, 40, 310):  # two seconds of 10 uV count as if they had been seen before
+        power = (
+            2.0 * 0.1**2 + 0.1 * np.square(rows[: 16 * n_bins]).reshape(n_bins, 16, 3).mean(axis=1).sum(axis=0)
+        ) / (2.0 + 0.1 * n_bins)
+        last = slice(16 * n_bins - 16, 16 * n_bins)
+        np.testing.assert_allclose(found[last], rows[last] / np.sqrt(power), rtol=1e-4, atol=1e-5)
+
+
+def test_a_subject_whose_rhythms_are_larger_looks_the_same_when_scaled():
+    values = np.random.default_rng(0).normal(0, 30, (300, 16, 3)).astype(np.float32)
+    small, large = (Front(160.0, scaled=True).whole(k * values)[-1600:] for k in (1, 4))
+    np.testing.assert_allclose(large, small, rtol=0.05, atol=0.05)
 
 
 def test_the_front_end_is_an_average_reference_then_a_high_pass_without_a_step_at_the_start():
@@ -111,6 +135,28 @@ def test_the_spectrum_of_a_patch_is_the_amplitude_of_its_fft():
     real, imaginary = (patches @ embedding.waves).chunk(2, dim=-1)
     expected = np.abs(np.fft.rfft(patches.numpy(), norm="forward"))
     np.testing.assert_allclose(torch.hypot(real, imaginary).numpy(), expected, atol=1e-5)
+
+
+def test_log_power_hears_a_tone_and_not_the_drift_under_it():
+    embedding = Embedding(replace(TINY.teacher, spectrum="log"))
+    seconds = np.arange(80) / 160
+    tone, drift = np.sin(2 * np.pi * 10 * seconds), 3 * (seconds - 0.25)
+    seen = []
+    embedding.spectrum.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    embedding(torch.from_numpy(np.stack([tone + drift, drift]).astype(np.float32))[None, None])
+    with_tone, without = seen[0][0, 0].numpy()
+    assert with_tone[5] == pytest.approx(np.log1p(0.25 / 1e-3), abs=0.1)
+    assert without[5] < 0.2 * with_tone[5]
+
+
+def test_a_teacher_that_sharpens_begins_with_each_channel_as_it_is():
+    values = made(2, 320, 4)
+    plain, mixing = (Teacher(replace(TINY.teacher, sharpens=k), CLOCK, n_channels=4) for k in (False, True))
+    torch.testing.assert_close(mixing.patches(values), plain.patches(values))
+    mixing.sharpen.weight.data[0, 1] = 2.0
+    expected = values.clone()
+    expected[..., 0] += 2 * values[..., 1]
+    torch.testing.assert_close(mixing.patches(values), plain.patches(expected))
 
 
 def test_a_hidden_patch_is_read_as_silence():

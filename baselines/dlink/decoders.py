@@ -82,7 +82,7 @@ class DlinkTeacher(DlinkFamily):
         n = clock.window_samples
         found = []
         for s in inputs.segments():
-            rows = _after_silence(Front(clock.rate_hz).whole(inputs.streams["eeg"][s]), n)
+            rows = _after_silence(Front(clock.rate_hz, scaled=clock.scaled).whole(inputs.streams["eeg"][s]), n)
             stops = n + clock.bin_samples * np.arange(1, s.stop - s.start + 1)
             found += [
                 _answers(model, rows, stops[i : i + BATCH_WINDOWS], n) for i in range(0, len(stops), BATCH_WINDOWS)
@@ -91,7 +91,7 @@ class DlinkTeacher(DlinkFamily):
 
     def reset(self, session: SessionInfo) -> None:
         clock = Clock.of(session, self.sizes)
-        self._front = Front(clock.rate_hz).stream(clock.bin_samples)
+        self._front = Front(clock.rate_hz, scaled=clock.scaled).stream(clock.bin_samples)
         self._model = self.answering(self.network).eval()
         self._rows = np.zeros((clock.window_samples, session.streams["eeg"].n_channels), np.float32)
 
@@ -135,13 +135,13 @@ class StudentFamily(DlinkFamily):
 
     def predict(self, inputs: Inputs, session: SessionInfo) -> np.ndarray:
         clock, student = Clock.of(session, self.sizes), self.network["student"].eval()
-        rows = [Front(clock.rate_hz).whole(inputs.streams["eeg"][s]) for s in inputs.segments()]
+        rows = [Front(clock.rate_hz, scaled=clock.scaled).whole(inputs.streams["eeg"][s]) for s in inputs.segments()]
         with torch.inference_mode():
             return np.concatenate([_student_answers(student, r) for r in rows])
 
     def reset(self, session: SessionInfo) -> None:
         clock = Clock.of(session, self.sizes)
-        self._front = Front(clock.rate_hz).stream(clock.bin_samples)
+        self._front = Front(clock.rate_hz, scaled=clock.scaled).stream(clock.bin_samples)
         thinning = self.network["student"].thinning.numpy()
         weights = {k: v.detach().numpy() for k, v in self.network["student"].state_dict().items()}
         self._stream = StudentStream(weights, thinning, clock)
@@ -255,9 +255,10 @@ class DlinkLabels(StudentFamily):
 def teacher_part(decoder: DlinkFamily, role: str, session: SessionInfo) -> Any:
     """A new teacher or head of it, for a session's channels and classes."""
     shape, clock = decoder.sizes.teacher, Clock.of(session, decoder.sizes)
+    n_channels = session.streams["eeg"].n_channels
     if role == "teacher":
-        return Teacher(shape, clock).eval()
-    n_channels, n_classes = session.streams["eeg"].n_channels, len(session.outputs)
+        return Teacher(shape, clock, n_channels=n_channels).eval()
+    n_classes = len(session.outputs)
     return head_of(shape, n_channels=n_channels, n_patches=clock.n_patches, n_classes=n_classes).eval()
 
 

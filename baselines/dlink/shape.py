@@ -20,6 +20,8 @@ class TeacherShape:
     filters: Of the convolution that reads a patch; each gives width / filters values.
     position_taps: Extent of the convolution over (channels, patches) that tells tokens where they are.
     head: "deep" is CBraMod's, three layers on all tokens; "pooled" one layer on tokens averaged over time.
+    spectrum: What is read of a patch beside its waveform: amplitudes are CBraMod's; "log" is log power.
+    sharpens: Whether channels are mixed first, as the student does; it begins with each channel as it is.
     """
 
     width: int
@@ -33,6 +35,8 @@ class TeacherShape:
     position_taps: tuple[int, int]
     head: Literal["deep", "pooled"]
     dropout: float = 0.1
+    spectrum: Literal["amplitude", "log"] = "amplitude"
+    sharpens: bool = False
 
     @property
     def patch_samples(self) -> int:
@@ -75,6 +79,7 @@ class Preset:
     decoded. adapting: on a few labelled trials.
     stride_s: Distance of windows in a trial, in supervised training. lesson_s: of those that the teacher is asked
         about, and of all windows without labels.
+    scaled: Whether channels are filtered and scaled as in `baselines.dlink.signals.Front`, or come as published.
     """
 
     teacher: TeacherShape
@@ -86,6 +91,7 @@ class Preset:
     adapting: Recipe
     stride_s: float = 0.5
     lesson_s: float = 1.0
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ class Clock:
     taps, hop: Samples of a temporal filter, and between its positions; `hop` divides a bin.
     patch_bins: Bins in a patch.
     n_patches: In a window.
+    scaled: See `baselines.dlink.signals.Front`.
     """
 
     rate_hz: float
@@ -104,6 +111,7 @@ class Clock:
     hop: int
     patch_bins: int
     n_patches: int
+    scaled: bool = False
 
     @property
     def window_bins(self) -> int:
@@ -133,7 +141,7 @@ class Clock:
         taps = max(hop, round(student.taps_s * info.rate_hz))
         patch_bins = max(1, round(preset.teacher.patch_s / session.bin_s))
         n_patches = max(1, round(WINDOW_S / preset.teacher.patch_s))
-        return cls(info.rate_hz, n, session.bin_s, taps, hop, patch_bins, n_patches)
+        return cls(info.rate_hz, n, session.bin_s, taps, hop, patch_bins, n_patches, preset.scaled)
 
 
 PRESETS = {
@@ -147,22 +155,24 @@ PRESETS = {
         adapting=Recipe(20, 10, 16, 3e-4, 0.0, "cosine", 0.1, 5, 4, 1e-2, keeps_start=True),
     ),
     "small": Preset(
-        teacher=TeacherShape(64, 4, 8, 128, 8, 4, 0.5, 160.0, (9, 3), "pooled"),
+        teacher=TeacherShape(64, 4, 4, 128, 8, 4, 0.5, 160.0, (9, 3), "pooled", spectrum="log", sharpens=True),
         student=StudentShape(filters=12, width=16),
         masking=Recipe(120, 10, 16, 2e-3, 0.1, "cosine", 0.05, 60, 4, 1e-2),
-        tuning=Recipe(200, 12, 16, 1e-3, 0.1, "cosine", 0.05, 40, 4, 5e-2),
+        tuning=Recipe(200, 12, 16, 2e-3, 0.1, "cosine", 0.05, 40, 4, 5e-2),
         distilling=Recipe(250, 15, 32, 3e-3, 0.05, "cosine", 0.02, 50, 4, 1e-2),
         fitting=Recipe(120, 5, 32, 2e-3, 0.1, "cosine", 0.05, 5, 4, 1e-2, keeps_start=True),
         adapting=Recipe(12, 4, 16, 1e-3, 0.0, "cosine", 0.1, 4, 3, 1e-2, keeps_start=True),
+        scaled=True,
     ),
     "tiny": Preset(
         teacher=TeacherShape(16, 2, 4, 32, 4, 2, 0.5, 160.0, (3, 3), "pooled"),
         student=StudentShape(filters=4, width=6, places=3, compressed=5),
         masking=Recipe(4, 10, 8, 1e-3, 0.1, "cosine", 0.05, 2, 4),
         tuning=Recipe(4, 12, 8, 1e-3, 0.1, "cosine", 0.05, 2, 4),
-        distilling=Recipe(10, 15, 8, 3e-3, 0.05, "cosine", 0.02, 5, 4),
+        distilling=Recipe(6, 15, 8, 3e-3, 0.05, "cosine", 0.02, 3, 4),
         fitting=Recipe(6, 4, 8, 2e-3, 0.1, "cosine", 0.05, 3, 4, keeps_start=True),
         adapting=Recipe(3, 4, 8, 1e-3, 0.0, "cosine", 0.1, 3, 3, keeps_start=True),
+        scaled=True,
     ),
 }
 

@@ -14,6 +14,8 @@ from baselines.dlink.shape import Clock, TeacherShape
 from baselines.dlink.signals import resampling
 
 DEEP_HEAD_WIDTH = 200
+FAINT_POWER = 1e-3
+"""Below it, power and its logarithm are much the same; of a channel's own, scaled to 1, in one bin of a patch."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class Embedding(torch.nn.Module):
         # Sines instead of an FFT: the judge counts products, and has no rule for a transform.
         angles = 2 * math.pi * torch.outer(torch.arange(n_samples), torch.arange(n_samples // 2 + 1)) / n_samples
         waves = torch.cat([angles.cos(), angles.sin()], dim=1) / n_samples
+        self.takes_log = shape.spectrum == "log"
+        if self.takes_log:  # a window, or slow drifts would leak into all bins
+            waves = waves * 2 * torch.hann_window(n_samples)[:, None]
         self.register_buffer("waves", waves, persistent=False)
 
     def forward(self, patches: Any, mask: Any = None) -> Any:
@@ -60,8 +65,9 @@ class Embedding(torch.nn.Module):
         read = self.waveform(patches.reshape(n, 1, n_channels * n_patches, n_samples))
         tokens = read.permute(0, 2, 1, 3).reshape(n, n_channels, n_patches, -1)
         real, imaginary = (patches @ self.waves).chunk(2, dim=-1)
-        amplitudes = torch.sqrt(real.square() + imaginary.square() + 1e-12)
-        tokens = tokens + self.dropout(self.spectrum(amplitudes))
+        power = real.square() + imaginary.square()
+        amount = torch.log1p(power / FAINT_POWER) if self.takes_log else torch.sqrt(power + 1e-12)
+        tokens = tokens + self.dropout(self.spectrum(amount))
         return tokens + self.position(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
@@ -106,9 +112,13 @@ class CrissCross(torch.nn.Module):
 class Teacher(torch.nn.Module):
     """Tokens, layers, and the layer that gives patches back in masked pretraining."""
 
-    def __init__(self, shape: TeacherShape, clock: Clock):
+    def __init__(self, shape: TeacherShape, clock: Clock, *, n_channels: int = 0):
         super().__init__()
         self.shape = shape
+        self.sharpen: Any = None
+        if shape.sharpens:
+            self.sharpen = torch.nn.Linear(n_channels, n_channels, bias=False)
+            torch.nn.init.eye_(self.sharpen.weight)
         self.embedding = Embedding(shape)
         self.layers = torch.nn.ModuleList(CrissCross(shape) for _ in range(shape.n_layers))
         self.rebuild = torch.nn.Linear(shape.width, shape.patch_samples)
@@ -119,7 +129,8 @@ class Teacher(torch.nn.Module):
 
     def patches(self, values: Any) -> Any:
         """(batch, n_samples, n_channels) windows, of whose samples the last are read -> patches."""
-        rows = values[:, values.shape[1] - self._n_samples :].transpose(1, 2)
+        rows = values[:, values.shape[1] - self._n_samples :]
+        rows = (rows if self.sharpen is None else self.sharpen(rows)).transpose(1, 2)
         if self.resample is not None:
             rows = rows @ self.resample.T
         n_samples = self._n_patches * self.shape.patch_samples

@@ -55,7 +55,8 @@ def learn_by_masking(teacher: Teacher, pool: Pool, recipe: Recipe, *, seed: int,
     teacher.to(device)
 
     def loss(numbers: np.ndarray, rng: np.random.Generator) -> Any:
-        patches = teacher.patches(pool.values(numbers, device))
+        with torch.no_grad():  # what is filled in must not be made easier
+            patches = teacher.patches(pool.values(numbers, device))
         mask = torch.from_numpy(masked_patches(tuple(patches.shape[:3]), rng)).to(device)
         return masking_loss(teacher, patches, mask)
 

@@ -124,7 +124,7 @@ def _last_tenth(ends: np.ndarray, trials: np.ndarray, clock: Clock, labelled: bo
 
 
 def _signals(recording: Recording, clock: Clock, n_before: int) -> list[np.ndarray]:
-    values, front = recording.inputs.streams["eeg"], Front(clock.rate_hz)
+    values, front = recording.inputs.streams["eeg"], Front(clock.rate_hz, scaled=clock.scaled)
     silence = np.zeros((n_before, values.shape[-1]), np.float32)
     return [np.concatenate([silence, front.whole(values[s])]) for s in recording.inputs.segments()]
 

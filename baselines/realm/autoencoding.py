@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from baselines.pretraining import Objective, Recipe, Training, device_to_train_on
 from baselines.realm.encoder import BothWays, Encoder
 from baselines.realm.masking import disturbed, masked_bins
-from baselines.realm.shape import EncoderShape, Recipe
-from baselines.realm.training import Objective, Training, device_to_train_on
+from baselines.realm.shape import EncoderShape
 from baselines.realm.windows import Batch, Pool
 
 

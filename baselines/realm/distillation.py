@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from baselines.pretraining import Objective, Recipe, Training, device_to_train_on
 from baselines.realm.encoder import Encoder
-from baselines.realm.shape import Recipe
-from baselines.realm.training import Objective, Training, device_to_train_on
 from baselines.realm.windows import Batch, Pool
 from harness import HarnessError
 

@@ -11,11 +11,11 @@ import torch
 from baselines.features import History, Standard
 from baselines.mamba_backend import backend_note
 from baselines.parts import part
+from baselines.pretraining import device_to_train_on
 from baselines.readout import Embedded, fit_readout, readout_answers
 from baselines.realm.encoder import Encoder
 from baselines.realm.shape import EncoderShape, Preset, preset_of
 from baselines.realm.streaming import EncoderStream
-from baselines.realm.training import device_to_train_on
 from baselines.realm.windows import padded, voltages
 from baselines.ridge import Linear
 from harness import Bin, Decoder, HarnessError, Inputs, Recording, SessionInfo

@@ -1,9 +1,9 @@
 """Sizes of the encoders, how long each stage trains, and the presets that fix both."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from baselines.mamba2 import Mamba2Shape
+from baselines.pretraining import Recipe
 from harness import HarnessError
 from harness.torch_decoder import Schedule
 
@@ -45,31 +45,6 @@ class EncoderShape:
             rope=True,
             gated_norm=False,
         )
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a stage of pretraining goes about it; its length is counted in updates.
-
-    most_epochs: Limit for little material.
-    batch_windows: Windows in an update.
-    warm_up: Share of the updates in which the learning rate rises from 0.3 of its peak.
-    decay, final: How it falls to this share of its peak.
-    check_every: Updates between two looks at the loss on windows that are held out.
-    patience: Looks without a better loss before it stops early.
-    """
-
-    updates: int
-    most_epochs: int
-    batch_windows: int
-    learning_rate: float
-    warm_up: float
-    decay: Literal["cosine", "geometric"]
-    final: float
-    check_every: int
-    patience: int
-    weight_decay: float = 1e-5
-    clip_norm: float = 1.0
 
 
 @dataclass(frozen=True)

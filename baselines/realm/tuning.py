@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from baselines.features import scored_targets
+from baselines.pretraining import device_to_train_on
 from baselines.realm.encoder import Encoder
-from baselines.realm.training import device_to_train_on
 from baselines.ridge import Linear
 from harness import Recording
 from harness.torch_decoder import Schedule, Segment, train
