@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.data.altered import blinded
 from harness.data.cache import Cache
 from harness.data.download import locate
 from harness.data.suites import load_suite
@@ -12,7 +13,6 @@ from harness.evaluate import evaluate
 from harness.judge import cell, sandbox
 from harness.judge.budget import Measured, shipped_tracks, why_not
 from harness.judge.conformance import run_checks
-from harness.data.altered import blinded
 from harness.plan import Plan
 from harness.registry import find
 from harness.results.store import Store

@@ -9,6 +9,7 @@ import yaml
 
 from harness import Delay, Inputs
 from harness.checkpoint import Progress
+from harness.data.altered import last_bins
 from harness.data.cache import Cache
 from harness.data.download import locate
 from harness.data.suites import Suite
@@ -17,7 +18,6 @@ from harness.evaluate import evaluate
 from harness.judge import artifact, cell
 from harness.judge.budget import Measured, shipped_tracks, why_not
 from harness.judge.notes import progress_in
-from harness.data.altered import last_bins
 from harness.plan import Plan
 from harness.registry import find
 from harness.results.store import Store

@@ -223,9 +223,7 @@ def _plot_course(axis: object, real: Sequence[Run], simulated: Sequence[Sequence
             time_s = np.arange(-2.0, 6.0, 1 / RATE_HZ)
             axis.plot(time_s, np.mean(courses, axis=0), style, color=colour)
     axis.axvspan(0, 4.1, color="#eeeeee", zorder=0)
-    axis.set(
-        xlabel="seconds after the cue", title="One fist, 8 to 13 Hz log power: opposite (line), same side (dots)"
-    )
+    axis.set(xlabel="seconds after the cue", title="One fist, 8 to 13 Hz log power: opposite (line), same side (dots)")
 
 
 def _course(runs: Sequence[Run], k: int) -> np.ndarray:
