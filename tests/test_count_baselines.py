@@ -31,7 +31,7 @@ N_BINS = 40
 
 @pytest.fixture(scope="module", params=BASELINES, ids=lambda d: type(d).__name__)
 def fitted(request):
-    data = make_data(request.param.inputs)
+    data = make_data(request.param.inputs or ("spikes",))
     request.param.fit([data.train], [data.validation])
     return request.param, data.test
 
