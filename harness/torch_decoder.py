@@ -152,7 +152,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = schedule.learning_rate * one_cycle(update / schedule.updates)
         _update(network.train(), next(source).to(device_of(network)), optimiser, schedule.clip_norm)
-        _average(averaged, network, min(schedule.averaging, update / (update + 10)))
+        average(averaged, network, min(schedule.averaging, update / (update + 10)))
         last = update == schedule.updates - 1
         if not last and (update + 1) % schedule.check_every:
             continue
@@ -239,7 +239,7 @@ def _update(network: Any, batch: Batch, optimiser: Any, clip_norm: float) -> Non
     optimiser.step()
 
 
-def _average(averaged: Any, network: Any, decay: float) -> None:
+def average(averaged: Any, network: Any, decay: float) -> None:
     """Move a running mean of weights towards the network's; counters and flags are copied."""
     with torch.no_grad():
         for mean, now in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):

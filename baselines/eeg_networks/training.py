@@ -11,7 +11,7 @@ import torch
 
 from baselines.eeg_networks.trials import Trials
 from harness import HarnessError
-from harness.torch_decoder import one_cycle
+from harness.torch_decoder import average, one_cycle
 
 CHUNK = 64
 
@@ -65,7 +65,7 @@ def learn(network: Any, trials: Trials, held_out: Trials, *, recipe: Recipe, see
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * one_cycle(update / n_updates)
         _update(network.train(not recipe.frozen), next(source), optimiser, recipe.clip_norm)
-        _average(averaged, network, min(recipe.averaging, (update + 1) / (update + 10)))
+        average(averaged, network, min(recipe.averaging, (update + 1) / (update + 10)))
         last = update == n_updates - 1
         if not last and (update + 1) % recipe.check_every:
             continue
@@ -114,13 +114,3 @@ def _update(network: Any, batch: tuple[Any, Any], optimiser: Any, clip_norm: flo
     torch.nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
     optimiser.step()
     network.constrain()
-
-
-def _average(averaged: Any, network: Any, decay: float) -> None:
-    """Move a running mean of weights towards the network's; counters are copied."""
-    with torch.no_grad():
-        for mean, now in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(now, 1 - decay)
-            else:
-                mean.copy_(now)
