@@ -12,7 +12,8 @@ from harness.data.suites import load_suite
 SUITES = Path(__file__).parent.parent / "datasets" / "suites"
 RUNS = {"left-or-right-fist": (4, 8, 12), "fists-or-feet": (6, 10, 14), "four-classes": (4, 6, 8, 10, 12, 14)}
 SUFFIX = {"left-or-right-fist": "", "fists-or-feet": "-feet", "four-classes": "-four"}
-MAIN, *FURTHER = RUNS
+MAIN = "left-or-right-fist"
+SIMULATED = {MAIN: ("simulated",), "fists-or-feet": ("simulated-feet",), "four-classes": ("simulated-four",)}
 BASELINES = (
     "train-mean",
     "csp-lda",
@@ -111,12 +112,11 @@ def simulated(seed: int, task: str, *, split: str, tiers: tuple[str, ...], role:
 def within_subject() -> Iterator[Row]:
     """Eight simulated subjects, the last run tested, twelve to learn from before; of 109 real ones each run once."""
     for task in RUNS:
-        tier = ("simulated",) if task == MAIN else ("simulated-tasks",)
         six = task == "four-classes"
-        for seed in range(101, 113 if task == MAIN else 103):
-            yield simulated(seed, task, split="train", tiers=tier, role="source")
-        for seed in range(1, 9 if task == MAIN else 3):
-            yield simulated(seed, task, split="last-four-of-six" if six else "last-run", tiers=tier)
+        for seed in range(101, 103 if six else 113):
+            yield simulated(seed, task, split="train", tiers=SIMULATED[task], role="source")
+        for seed in range(1, 3 if six else 9):
+            yield simulated(seed, task, split="last-four-of-six" if six else "last-run", tiers=SIMULATED[task])
     for task in RUNS:
         split = "each-pair" if task == "four-classes" else "each-run"
         for subject in range(1, 110):
@@ -127,10 +127,12 @@ def within_subject() -> Iterator[Row]:
 
 def across_subjects(tasks: Sequence[str] = tuple(RUNS)) -> Iterator[Row]:
     """Train, validation and test are subjects: 16, 4 and 8 simulated ones; 1-70, 71-89 and 90-109 real ones."""
-    for seed in range(201, 221):
-        yield simulated(seed, MAIN, split="train" if seed < 217 else "validation", tiers=("simulated",), role="source")
-    for seed in range(1, 9):
-        yield simulated(seed, MAIN, split="last-two", tiers=("simulated",), role="new")
+    for task in (MAIN, "fists-or-feet"):
+        for seed in range(201, 221):
+            part = "train" if seed < 217 else "validation"
+            yield simulated(seed, task, split=part, tiers=SIMULATED[task], role="source")
+        for seed in range(1, 9):
+            yield simulated(seed, task, split="last-two", tiers=SIMULATED[task], role="new")
     for task in tasks:
         split = "last-four-of-six" if task == "four-classes" else "last-two"
         tiers = ("core", "full") if task == MAIN else ("full",)

@@ -157,7 +157,7 @@ PRESETS = {
     "small": Preset(
         teacher=TeacherShape(64, 4, 4, 128, 8, 4, 0.5, 160.0, (9, 3), "pooled", spectrum="log", sharpens=True),
         student=StudentShape(filters=12, width=16),
-        masking=Recipe(120, 10, 16, 2e-3, 0.1, "cosine", 0.05, 60, 4, 1e-2),
+        masking=Recipe(300, 30, 16, 2e-3, 0.1, "cosine", 0.05, 60, 4, 1e-2),
         tuning=Recipe(200, 12, 16, 2e-3, 0.1, "cosine", 0.05, 40, 4, 5e-2),
         distilling=Recipe(250, 15, 32, 3e-3, 0.05, "cosine", 0.02, 50, 4, 1e-2),
         fitting=Recipe(120, 5, 32, 2e-3, 0.1, "cosine", 0.05, 5, 4, 1e-2, keeps_start=True),
