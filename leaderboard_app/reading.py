@@ -1,11 +1,16 @@
-"""Reading a store for the page: whole records, and the files that are none."""
+"""Reading a store for the pages: the index lists all records; those that a page shows are read whole."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from harness.errors import BadData
+from harness.results import index
 from harness.results.records import Record
-from harness.results.store import Store, read_record
+from harness.results.store import Store
+
+Row = dict[str, Any]
+"""One record, as `harness.results.index.COLUMNS`."""
 
 
 @dataclass(frozen=True)
@@ -17,29 +22,35 @@ class BadFile:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a store held when it was read."""
+class Listing:
+    """What a store holds.
 
-    records: tuple[Record, ...]
+    rows: One for each whole record.
+    bad_files: The others.
+    """
+
+    rows: tuple[Row, ...]
     bad_files: tuple[BadFile, ...]
 
 
-Fingerprint = tuple[tuple[str, int, int], ...]
-"""Name, change time in ns and size in bytes of every record file: the same as long as the store is."""
+def listing(root: Path) -> Listing:
+    """List a store by its index, which is brought up to date; a broken file is named and costs the others nothing."""
+    rows = index.rows(Store(root)) if root.is_dir() else []
+    whole = [row for row in rows if not row["problem"]]
+    bad = [BadFile(r["path"], _short(r["problem"], root)) for r in rows if r["problem"]]
+    return Listing(tuple(whole), tuple(bad))
 
 
-def fingerprint(root: Path) -> Fingerprint:
-    """Tell cheaply whether a store has changed."""
-    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in Store(root).paths())
-
-
-def read_store(root: Path) -> Reading:
-    """Read all records; a broken file is named and costs the others nothing."""
-    records: list[Record] = []
-    bad_files: list[BadFile] = []
-    for path in Store(root).paths():
+def records(root: Path, rows: Iterable[Row]) -> tuple[Record, ...]:
+    """The records of these rows, whose hashes the index has checked; one that is gone meanwhile is left out."""
+    found = []
+    for row in rows:
         try:
-            records.append(read_record(path))
-        except BadData as error:
-            bad_files.append(BadFile(str(path.relative_to(root)), str(error).replace(f"{root}/", "")))
-    return Reading(tuple(records), tuple(bad_files))
+            found.append(Record.model_validate_json((root / row["path"]).read_bytes()))
+        except (OSError, ValueError):
+            continue
+    return tuple(found)
+
+
+def _short(problem: str, root: Path) -> str:
+    return problem.replace(f"{root}/", "")

@@ -12,16 +12,18 @@ from pathlib import Path
 
 SUFFIX = ".yaml"
 _LINE = re.compile(r"^(name|version|title): *(.*?) *$", re.MULTILINE)
+_INPUTS = re.compile(r"^(?:task: \{| +)inputs: \[([^\]]*)\]", re.MULTILINE)
 _TIERS = re.compile(r'[ {]"?tiers"?: *\[([^\]]*)\]')
 
 
 @dataclass(frozen=True)
 class Heading:
-    """What a listing shows of a suite: its label and title, and tier -> number of sessions."""
+    """What a listing shows of a suite: its label and title, tier -> number of sessions, what its decoders read."""
 
     label: str
     title: str
     tiers: dict[str, int]
+    inputs: tuple[str, ...]
 
 
 def shipped(folder: str) -> Path:
@@ -41,4 +43,6 @@ def heading(path: Path) -> Heading:
     text = path.read_text()
     head = dict(_LINE.findall(text))
     tiers = Counter(name.strip(' "') for names in _TIERS.findall(text) for name in names.split(","))
-    return Heading(f"{head['name']}@{head['version']}", head["title"].strip('"'), dict(tiers))
+    inputs = _INPUTS.search(text)
+    read = tuple(name.strip() for name in inputs[1].split(",")) if inputs else ()
+    return Heading(f"{head['name']}@{head['version']}", head["title"].strip('"'), dict(tiers), read)

@@ -1,0 +1,73 @@
+"""What all pages share: the store that is shown, the choice of a board, and links from page to page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from harness.results.records import Record
+from leaderboard_app.choices import choose
+from leaderboard_app.reading import Listing, Row, listing, records
+from leaderboard_app.runs import Board
+from leaderboard_app.tracks import EVERYBODY, first_choice, tracks_of
+
+LOOK_AGAIN_S = 2.0
+"""A store that is being written to is listed anew after this time."""
+
+
+@st.cache_resource(ttl=LOOK_AGAIN_S, show_spinner=False)
+def _listing(root: Path) -> Listing:
+    return listing(root)
+
+
+@st.cache_resource(show_spinner="Reading records …", max_entries=8)
+def _records(root: Path, _rows: Sequence[Row], state: int) -> tuple[Record, ...]:
+    """`state` stands for the rows, which are long to hash."""
+    return records(root, _rows)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A store, as pages ask of it."""
+
+    root: Path
+
+    @property
+    def listing(self) -> Listing:
+        return _listing(self.root)
+
+    def read(self, rows: Sequence[Row]) -> tuple[Record, ...]:
+        """The records of these rows, read again only when one of them changed."""
+        return _records(self.root, rows, hash(tuple((r["path"], r["changed_ns"], r["size"]) for r in rows)))
+
+    def on(self, board: Board) -> tuple[Record, ...]:
+        """All records of one board."""
+        return self.read([row for row in self.listing.rows if board_of(row) == board])
+
+    def boards(self) -> dict[str, Board]:
+        """Key -> board, in order."""
+        return {b.key: b for b in sorted({board_of(row) for row in self.listing.rows})}
+
+    def choose_board(self, boards: dict[str, Board] | None = None) -> Board:
+        """The board that the address names or that is picked; else the newest record's.
+
+        Args:
+            boards: Those that may be chosen; all unless given.
+        """
+        found = self.boards() if boards is None else boards
+        fitting = [row for row in self.listing.rows if board_of(row).key in found]
+        latest = max(fitting, key=lambda row: (row["started_utc"], row["id"]))
+        titles = {key: board.title for key, board in found.items()}
+        return found[choose("board", "Suite, tier and profile", titles, board_of(latest).key)]
+
+
+def board_of(row: Row) -> Board:
+    """The board that an indexed record belongs to."""
+    return Board(row["suite"], row["tier"], bool(row["simulated"]), row["profile"])
+
+
+def choose_track(found: Sequence[Record]) -> str:
+    """The track whose rules decide who is ranked."""
+    titles = {name: f"{name}@{version}" for name, version in tracks_of(found).items()} or {EVERYBODY: EVERYBODY}
+    return choose("track", "Track", titles, first_choice(titles))
