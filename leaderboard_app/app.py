@@ -9,12 +9,16 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from leaderboard_app.reading import BadFile
+from leaderboard_app.choices import choose
+from leaderboard_app.links import register
+from leaderboard_app.reading import BadFile, shipped_records
 from leaderboard_app.site import Site
 from leaderboard_app.views import board
 from leaderboard_app.wording import plain
 
 HOW_TO_START = "harness eval --suite primate-reaching"
+# Name in the address -> what draws it, its title, its icon. A string here would be shown on the page by Streamlit.
+PAGES = {"board": (board.show, "Board", "leaderboard")}
 
 
 def store_folder(arguments: Sequence[str]) -> Path:
@@ -27,11 +31,25 @@ def store_folder(arguments: Sequence[str]) -> Path:
 def show_site(root: Path) -> None:
     """Draw the page that the address names, for one store."""
     st.set_page_config(page_title="Neural decoder leaderboard", page_icon="📈", layout="wide")
-    site = Site(root)
-    pages = [
-        st.Page(_page(board.show, site), title="Board", icon=":material/leaderboard:", url_path="board", default=True),
-    ]
-    st.navigation(pages, position="top").run()
+    site = choose_store(root)
+    pages = {
+        name: st.Page(_page(show, site), title=title, icon=f":material/{icon}:", url_path=name, default=name == "board")
+        for name, (show, title, icon) in PAGES.items()
+    }
+    register(pages)
+    st.navigation(list(pages.values()), position="top").run()
+
+
+def choose_store(root: Path) -> Site:
+    """The visitor's own records, or those that come with the harness: never both in one table."""
+    own, published = Site(root), Site(shipped_records(), is_published=True)
+    if not published.listing.rows:
+        return own
+    if not own.listing.rows:
+        return Site(published.root, is_published=True, instead_of=root)
+    with st.sidebar:
+        titles = {"own": f"Records in {root.name}", "published": "Published with the harness"}
+        return {"own": own, "published": published}[choose("store", "Records", titles, "own")]
 
 
 def _page(show: Callable[[Site], None], site: Site) -> Callable[[], None]:
@@ -41,17 +59,19 @@ def _page(show: Callable[[Site], None], site: Site) -> Callable[[], None]:
 
 def _with_records(show: Callable[[Site], None], site: Site) -> None:
     show_bad_files(site.listing.bad_files)
+    if site.instead_of:
+        show_empty(site.instead_of, "What is below was published with the harness.")
     if site.listing.rows:
         show(site)
-    else:
+    elif not site.is_published:
         show_empty(site.root)
 
 
-def show_empty(root: Path) -> None:
+def show_empty(root: Path, more: str = "") -> None:
     """Say what to do when there is nothing to show."""
     with st.container(border=True):
         st.subheader("No results yet", anchor=False)
-        st.markdown(f"There is no record in {plain(str(root))}. Run an evaluation, then reload this page:")
+        st.markdown(f"There is no record in {plain(str(root))}. {more} Run an evaluation, then reload this page:")
         st.code(HOW_TO_START, language="bash")
 
 

@@ -1,5 +1,6 @@
 """Reading a store for the pages: the index lists all records; those that a page shows are read whole."""
 
+import importlib.resources
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,13 @@ def listing(root: Path) -> Listing:
     whole = [row for row in rows if not row["problem"]]
     bad = [BadFile(r["path"], _short(r["problem"], root)) for r in rows if r["problem"]]
     return Listing(tuple(whole), tuple(bad))
+
+
+def shipped_records() -> Path:
+    """The store that comes with the harness: as installed, or as checked out. It holds records alone."""
+    root = Path(str(importlib.resources.files("harness")))
+    installed = root / "_published"
+    return installed if installed.is_dir() else root.parent / "submissions" / "results"
 
 
 def records(root: Path, rows: Iterable[Row]) -> tuple[Record, ...]:

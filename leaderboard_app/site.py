@@ -12,7 +12,7 @@ from leaderboard_app.reading import Listing, Row, listing, records
 from leaderboard_app.runs import Board
 from leaderboard_app.tracks import EVERYBODY, first_choice, tracks_of
 
-LOOK_AGAIN_S = 2.0
+LOOK_AGAIN_S = 10.0
 """A store that is being written to is listed anew after this time."""
 
 
@@ -29,9 +29,15 @@ def _records(root: Path, _rows: Sequence[Row], state: int) -> tuple[Record, ...]
 
 @dataclass(frozen=True)
 class Site:
-    """A store, as pages ask of it."""
+    """A store, as pages ask of it.
+
+    is_published: Whether these records came with the harness.
+    instead_of: The visitor's own store, which is empty, so that these are shown.
+    """
 
     root: Path
+    is_published: bool = False
+    instead_of: Path | None = None
 
     @property
     def listing(self) -> Listing:

@@ -46,6 +46,16 @@ def plain(text: str) -> str:
     return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", " ".join(text.split()))
 
 
+def as_json(table: pd.DataFrame) -> str:
+    """The unrounded table as a list of rows; what is not known is null."""
+    return table.to_json(orient="records", double_precision=15)
+
+
+def as_parquet(table: pd.DataFrame) -> bytes:
+    """The unrounded table."""
+    return table.to_parquet(index=False)
+
+
 def as_csv(table: pd.DataFrame) -> str:
     """The unrounded table; text that a spreadsheet would run as a formula gets a leading apostrophe."""
     safe = table.copy()

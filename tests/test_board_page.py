@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.results.records import Profile
+from leaderboard_app import reading
 from tests.records_factory import (
     make_failure,
     make_field,
@@ -150,6 +151,12 @@ def test_harness_board_ends_cleanly_on_ctrl_c(tmp_path):
     assert (board.returncode, rest) == (0, "The leaderboard has ended.\n")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))).close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_published(monkeypatch, tmp_path_factory):
+    """A site that comes without records of its own."""
+    monkeypatch.setattr(reading, "shipped_records", lambda: tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture(scope="module")

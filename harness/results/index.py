@@ -77,8 +77,7 @@ def _refresh(index: sqlite3.Connection, store: Store) -> None:
     seen = {
         path: (changed, size) for path, changed, size in index.execute("SELECT path, changed_ns, size FROM records")
     }
-    there = {path.relative_to(store.root).as_posix(): path.stat() for path in store.paths()}
-    now = {name: (stat.st_mtime_ns, stat.st_size) for name, stat in there.items()}
+    now = store.states()
     changed = [_row(store.root / name, name, now[name]) for name in now if seen.get(name) != now[name]]
     marks = ", ".join("?" * len(COLUMNS))
     index.execute("BEGIN IMMEDIATE")

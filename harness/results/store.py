@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import BadData, UsageError
-from harness.results.records import Record, document_id
+from harness.results.records import SCHEMA, Record, document_id
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -74,6 +75,17 @@ class Store:
         """All record files, in name order."""
         return sorted((self.root / "records").glob("*/*/*.json"))
 
+    def states(self) -> dict[str, tuple[int, int]]:
+        """Name below the store -> change time in ns and size of every record file; quick for tens of thousands."""
+        found = {}
+        for suite in _folders(self.root / "records"):
+            for decoder in _folders(suite.path):
+                for entry in os.scandir(decoder.path):
+                    if entry.name.endswith(".json"):
+                        stat = entry.stat()
+                        found[f"records/{suite.name}/{decoder.name}/{entry.name}"] = (stat.st_mtime_ns, stat.st_size)
+        return found
+
     def records(self) -> Iterator[Record]:
         """All whole and unedited records; others raise when read by `read_record`."""
         for path in self.paths():
@@ -90,6 +102,27 @@ class Store:
         return self.root / "artifacts" / f"{record.id}.safetensors"
 
 
+def _folders(path: "Path | str") -> "list[os.DirEntry[str]]":
+    try:
+        return [entry for entry in os.scandir(path) if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
+def refuse_newer(document: Any, path: Path) -> None:
+    """Say so if a document is of a schema that is not known yet.
+
+    Raises:
+        BadData: If it is.
+    """
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise BadData(
+            f"{path} is of schema {schema}, written by a newer harness; "
+            f"this one reads up to {SCHEMA}: install a newer one"
+        )
+
+
 def read_record(path: Path) -> Record:
     """Read and check one record file.
 
@@ -98,7 +131,9 @@ def read_record(path: Path) -> Record:
     """
     try:
         content = path.read_bytes()
-        record, found = Record.model_validate_json(content), document_id(json.loads(content))
+        document = json.loads(content)
+        refuse_newer(document, path)
+        record, found = Record.model_validate_json(content), document_id(document)
     except (ValueError, OSError) as error:
         raise BadData(
             f"{path} is no readable record: {str(error).splitlines()[0]}; move it away or restore it"
