@@ -17,7 +17,7 @@ from harness.judge.finding import Finding
 from harness.judge.folds import joined_parts, joined_tests
 from harness.judge.replies import WorkerFault
 from harness.learning import Learning, Purpose, is_due, lock
-from harness.results import cells
+from harness.results import cells, shown
 from harness.results.records import LearningStage, canonical, sha256
 from harness.results.scored import cell_files
 from harness.results.store import write_whole
@@ -86,6 +86,7 @@ class Test:
         files = cell_files(
             tested, part, suite=self.plan.suite, session=self.session, seconds=seconds, artifact=self.outcome
         )
+        shown.keep(self.plan.store, self.plan.suite, self.session, part, self.data)
         cells.write_folder(self.plan.store.cell(self.key), files)
 
     def _tested(self, fold: int) -> tuple[Recording, judge.Tested]:

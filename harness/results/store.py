@@ -1,6 +1,7 @@
 """Where records, predictions and artefacts are kept; JSON files are the truth.
 
-records/<suite>/<decoder>/<id>.json, predictions/<id>.npz, artifacts/<id>.safetensors. Finished work that a later run
+records/<suite>/<decoder>/<id>.json, predictions/<id>.npz, artifacts/<id>.safetensors; recordings/ holds what pages draw
+answers beside, labels among it, and is no part of what is published. Finished work that a later run
 can use again lies in fits/, cells/, runs/ and descriptions/; index.sqlite and locks/ can be thrown away. Every file
 appears whole or not at all: it is written under another name, synced and renamed.
 """

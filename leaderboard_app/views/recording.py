@@ -1,0 +1,140 @@
+"""One recording: all decoders on it, and what they answered beside what was true."""
+
+import shlex
+from collections.abc import Sequence
+
+import streamlit as st
+
+from harness.results.store import Store
+from leaderboard_app.answers import NO_ANSWERS, Material, material
+from leaderboard_app.choices import choose
+from leaderboard_app.links import page_link
+from leaderboard_app.recording_trials import show_trials
+from leaderboard_app.recording_window import show_window
+from leaderboard_app.recordings import Answered, answered, bounds_of, recordings_of, seeds_of, table_of
+from leaderboard_app.runs import Board, Run, runs_of
+from leaderboard_app.site import Site
+from leaderboard_app.wording import interval, metric_name, number, plain
+
+MOST_DECODERS, FIRST_DECODERS = 4, 3
+NEWEST = "newest"
+CHOSEN = "last decoders"
+
+
+def show(site: Site) -> None:
+    """Choices, the table, and traces or decisions."""
+    st.title("One recording", anchor=False)
+    board = site.choose_board()
+    runs = runs_of(site.on(board))
+    recordings = recordings_of(runs)
+    if not recordings:
+        st.info("The records of this board name no recording.", icon=":material/hourglass_empty:")
+        return
+    left, right = st.columns([3, 1])
+    with left:
+        session = choose("recording", "Recording", {name: name for name in recordings}, next(iter(recordings)))
+    with right:
+        seed = _choose_seed(runs)
+    decoders = answered(runs, session, recordings[session], seed)
+    if board.simulated:
+        st.caption("A simulated recording: it comes from a generator and says nothing about a brain.")
+    if not decoders:
+        st.info("No decoder has run on this recording with this seed.", icon=":material/hourglass_empty:")
+        return
+    _show_table(decoders)
+    chosen = _choose_decoders(decoders)
+    page_link("board", "All recordings of this board", board=board.key)
+    if not chosen:
+        st.info("Choose a decoder to see what it answered.", icon=":material/touch_app:")
+    elif any(one.result.trials for one in decoders) or decoders[0].record.chance is not None:
+        show_trials(Store(site.root), decoders, chosen)
+    else:
+        _show_movement(str(site.root), board, material(Store(site.root), chosen), chosen)
+
+
+def _choose_seed(runs: Sequence[Run]) -> int | None:
+    titles = {NEWEST: "newest of each decoder"} | {str(seed): str(seed) for seed in seeds_of(runs)}
+    picked = choose("seed", "Seed", titles, NEWEST)
+    return None if picked == NEWEST else int(picked)
+
+
+def _choose_decoders(decoders: Sequence[Answered]) -> list[Answered]:
+    """Up to four; at first those that a link names, else the best. All are in the address, the first ones too."""
+    labels = [one.label for one in decoders]
+    linked = [*st.query_params.get_all("decoders"), *st.query_params.get_all("decoder")]
+    wanted = linked or st.session_state.get(CHOSEN)
+    kept = list(dict.fromkeys(label for label in wanted or () if label in labels))[:MOST_DECODERS]
+    if not kept and wanted != []:
+        kept = labels[:FIRST_DECODERS]
+    _remember(kept)
+    st.session_state["decoders"] = kept
+    st.multiselect(
+        "Decoders to look at",
+        labels,
+        key="decoders",
+        max_selections=MOST_DECODERS,
+        on_change=lambda: _remember(st.session_state["decoders"]),
+    )
+    return [one for one in decoders if one.label in kept]
+
+
+def _remember(labels: Sequence[str]) -> None:
+    """Into the address, and, since an address cannot say that nobody is chosen, for this visitor."""
+    st.query_params.pop("decoder", None)
+    st.query_params["decoders"] = list(labels)
+    st.session_state[CHOSEN] = list(labels)
+
+
+def _show_table(decoders: Sequence[Answered]) -> None:
+    """Every decoder of the board on this recording."""
+    table = table_of(decoders)
+    spans = [interval(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
+    score = table["score"].where(table["score"].abs() >= 0.005, table["score"].abs())  # no "-0.00"
+    shown = table.assign(interval=spans, score=score).dropna(axis=1, how="all")
+    columns = ["decoder", "seed", "score", "interval", "p99_ms", "status", "error"]
+    text, num = st.column_config.TextColumn, st.column_config.NumberColumn
+    empty = [name for name in ("interval", "error") if shown[name].eq("").all()]
+    metric = decoders[0].record.metric
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_order=[name for name in columns if name in shown and name not in empty],
+        column_config={
+            "decoder": text("Decoder", pinned=True, width=165),
+            "seed": num("Seed", format="%d", width=60),
+            "score": num(metric_name(metric), format="%.2f", help="On this recording alone."),
+            "interval": text("95 % interval", width=110),
+            "p99_ms": num("p99 ms", format="%.3f", help="99 of 100 bins of this recording were answered faster."),
+            "status": text("Status", width=110),
+            "error": text("Error", width="large"),
+        },
+        placeholder="-",
+        alt="All decoders on this recording: score, latency, status",
+    )
+    if bounds := bounds_of(decoders):
+        said = " · ".join(f"{plain(name)} {number(value)}" for name, value in bounds.items())
+        st.caption(f"Bounds of this recording in {metric_name(metric)}: {said}")
+
+
+def _show_movement(store: str, board: Board, found: Material, chosen: Sequence[Answered]) -> None:
+    for label, why in found.missing.items():
+        st.warning(f"Nothing to draw of {plain(label)}: {plain(why)}.", icon=":material/draft:")
+    if found.truth is None:
+        st.info(
+            f"What was true is not in this store ({plain(found.no_truth)}). It is left there by a test pass of any "
+            f"decoder, and is no part of a record.",
+            icon=":material/visibility_off:",
+        )
+    if found.truth is None or NO_ANSWERS in found.missing.values():
+        st.markdown("To have both, run the decoder here, with the recordings in reach:")
+        st.code(how_to_get(store, board, chosen[0]), language="bash")
+    show_window(found, chosen[0].record.bin_s)
+
+
+def how_to_get(store: str, board: Board, one: Answered) -> str:
+    """The command that leaves predictions and the test part in a store."""
+    name, _, task = board.suite.partition("@")[0].partition("/")
+    only = ["--task", task] if task else []
+    profile = board.profile.partition("@")[0]
+    words = ["harness", "eval", "--suite", name, *only, "--tier", board.tier, "--decoder", one.record.decoder.name]
+    return shlex.join([*words, "--profile", profile, "--store", store, "--rerun", "all"])
