@@ -71,10 +71,11 @@ def _legend(table: pd.DataFrame) -> str:
     """What a reader of the ranked rows has to know."""
     noisy = " Noisy rows: the machine was busy with something else; do not compare their latencies."
     return (
-        "Grey rows: what a read-out of the true latents reaches (reference, known for simulated recordings only) and "
-        "what a decoder without any neural information reaches (floor). With several seeds, numbers are means over "
-        "seeds. p50 and p99 are round trips of one bin by the judge's clock with bins sent one after the other; paced: "
-        "with bins sent at their real times. An empty number was not measured."
+        "Rows with one number cannot be told from the best of them by the recordings that they share. Grey rows: what "
+        "a read-out of the true latents reaches (reference, known for simulated recordings only) and what a decoder "
+        "without any neural information reaches (floor). With several seeds, numbers are means over seeds. p50 and p99 "
+        "are round trips of one bin by the judge's clock with bins sent one after the other; paced: with bins sent at "
+        "their real times. An empty number was not measured."
         f"{noisy if table['noisy'].any() else ''}"
     )
 
@@ -121,7 +122,7 @@ def _shown(table: pd.DataFrame, track: str) -> pd.DataFrame:
     )[[*dict.fromkeys(SHOWN + UNRANKED)]]
 
 
-NOTES_HELP = "noisy: the machine was busy. no sandbox: a separate process, but with network and files in reach."
+NOTES_HELP = "noisy: the machine was busy. no sandbox: a separate process, but with files in reach."
 MISSED_HELP = "Bins answered after their length: with bins sent at their real times, where that was done."
 OPERATIONS_HELP = (
     "Effective operations a second: products without a zero, gates included; declared: the decoder says so, nobody "
@@ -133,7 +134,7 @@ def _columns(metric: str) -> dict[str, object]:
     text, num = st.column_config.TextColumn, st.column_config.NumberColumn
     name = metric_name(metric)
     return {
-        "rank": num("#", width=35, pinned=True),
+        "rank": num("#", width=35, pinned=True, help="1 and the number of decoders that are better for certain."),
         "decoder": text("Decoder", width=165, pinned=True),
         "score": num(name, format="%.2f", width=max(60, 8 * len(name)), help="Mean over sessions and seeds."),
         "interval": text("95 % interval", width=100),

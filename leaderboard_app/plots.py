@@ -39,8 +39,9 @@ def _decoders(points: pd.DataFrame, score_title: str) -> list[alt.Chart]:
     x = alt.X("p99_ms:Q", title="p99 latency of one bin, ms (logarithmic)", axis=axis)
     x = x.scale(type="log", nice=False, padding=25)
     y = alt.Y("score:Q", title=score_title, scale=alt.Scale(zero=False, nice=True))
-    colour = alt.Color("decoder:N", sort=names, scale=alt.Scale(domain=names, range=_cycle(COLOURS, len(names))))
-    shape = alt.Shape("decoder:N", sort=names, scale=alt.Scale(domain=names, range=_cycle(SHAPES, len(names))))
+    looks = _looks(len(names))
+    colour = alt.Color("decoder:N", sort=names, scale=alt.Scale(domain=names, range=looks[1]))
+    shape = alt.Shape("decoder:N", sort=names, scale=alt.Scale(domain=names, range=looks[0]))
     tooltip = [
         alt.Tooltip("decoder:N", title="Decoder"),
         alt.Tooltip("score:Q", title="Score", format=".2f"),
@@ -59,8 +60,10 @@ def _decoders(points: pd.DataFrame, score_title: str) -> list[alt.Chart]:
     return [bars, marks]
 
 
-def _cycle(values: tuple[str, ...], n: int) -> list[str]:
-    return [values[i % len(values)] for i in range(n)]
+def _looks(n: int) -> tuple[list[str], list[str]]:
+    """Shapes and colours of so many decoders; 64 pass before a pair comes again."""
+    shapes = [SHAPES[(i + i // len(COLOURS)) % len(SHAPES)] for i in range(n)]
+    return shapes, [COLOURS[i % len(COLOURS)] for i in range(n)]
 
 
 def _bounds(table: pd.DataFrame) -> list[alt.Chart]:

@@ -15,6 +15,7 @@ from harness.results.records import Record
 from harness.score.metrics import metric
 from leaderboard_app import measured
 from leaderboard_app.measured import mean
+from leaderboard_app.pairs import tie_groups
 from leaderboard_app.runs import Data, Run, newest, runs_of, shared_data
 from leaderboard_app.tracks import DEFAULT, qualified, tracks_of, why_not
 
@@ -32,13 +33,15 @@ def ranking(records: Sequence[Record], track: str = DEFAULT) -> pd.DataFrame:
 
     Returns:
         One row per decoder, best first, references and floors between them at their score, unranked rows last.
+        Decoders share a `rank` if they cannot be told apart from the best of them (`pairs.tie_groups`).
         `kind` is ranked | unranked | reference | floor; the units are in the columns' names, `reason` says why a row
         is unranked, and `tracks` names those that all its seeds are in.
     """
     runs = runs_of(records)
     data = shared_data(runs)
     versions = tracks_of(records)
-    rows = [_row(run, _unranked_because(run, data, (track, versions.get(track, 1))), versions) for run in runs]
+    reasons = [_unranked_because(run, data, (track, versions.get(track, 1))) for run in runs]
+    rows = [_row(run, reason, versions) for run, reason in zip(runs, reasons, strict=True)]
     rows += _bounds([r for run in runs if run.data == data for r in run.records if r.status == "ok"])
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(
         dict.fromkeys(NUMBERS, float) | dict.fromkeys(TEXT, object)
@@ -47,9 +50,17 @@ def ranking(records: Sequence[Record], track: str = DEFAULT) -> pd.DataFrame:
     table["unranked"] = table["kind"] == "unranked"
     ascending = [True, not _higher_is_better(records), True]
     table = table.sort_values(["unranked", "score", "decoder"], ascending=ascending, ignore_index=True)
-    ranked = table["kind"] == "ranked"
-    table["rank"] = ranked.cumsum().where(ranked).astype("Int64")
+    places = _places([run for run, reason in zip(runs, reasons, strict=True) if not reason], records)
+    table["rank"] = table["decoder"].map(places).where(table["kind"] == "ranked").astype("Int64")
     return table[list(COLUMNS)]
+
+
+def _places(runs: Sequence[Run], records: Sequence[Record]) -> dict[str, int]:
+    """Decoder -> 1 + the number of decoders in better groups; who cannot be told from a group's best is in it."""
+    places: dict[str, int] = {}
+    for group in tie_groups(runs, _higher_is_better(records)):
+        places |= dict.fromkeys([run.label for run in group], 1 + len(places))
+    return places
 
 
 def _higher_is_better(records: Sequence[Record]) -> bool:
