@@ -19,7 +19,7 @@ PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [
         *ROOT.glob("*.md"),
-        *(p for name in ("docs", "datasets", "submissions") for p in (ROOT / name).rglob("*.md")),
+        *(p for name in ("docs", "datasets", "submissions", "leaderboard_app") for p in (ROOT / name).rglob("*.md")),
     ]
 )
 
