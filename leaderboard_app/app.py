@@ -13,12 +13,23 @@ from leaderboard_app.choices import choose
 from leaderboard_app.links import register
 from leaderboard_app.reading import BadFile, shipped_records
 from leaderboard_app.site import Site
-from leaderboard_app.views import board
+from leaderboard_app.views import board, changes, compare, decoder, method, recording, submit, trade_offs
 from leaderboard_app.wording import plain
 
 HOW_TO_START = "harness eval --suite primate-reaching"
 # Name in the address -> what draws it, its title, its icon. A string here would be shown on the page by Streamlit.
-PAGES = {"board": (board.show, "Board", "leaderboard")}
+PAGES = {
+    "board": (board.show, "Board", "leaderboard"),
+    "trade-offs": (trade_offs.show, "Trade-offs", "balance"),
+    "decoder": (decoder.show, "Decoder", "memory"),
+    "recording": (recording.show, "Recording", "timeline"),
+    "compare": (compare.show, "Compare", "compare_arrows"),
+}
+TEXTS = {
+    "method": (method.show, "How it is measured", "straighten"),
+    "submit": (submit.show, "Submit", "upload"),
+    "changes": (changes.show, "Changes", "history"),
+}
 
 
 def store_folder(arguments: Sequence[str]) -> Path:
@@ -32,9 +43,11 @@ def show_site(root: Path) -> None:
     """Draw the page that the address names, for one store."""
     st.set_page_config(page_title="Neural decoder leaderboard", page_icon="📈", layout="wide")
     site = choose_store(root)
+    shown = {name: (partial(_with_records, show, site), *rest) for name, (show, *rest) in PAGES.items()}
+    shown |= {name: (partial(show, site), *rest) for name, (show, *rest) in TEXTS.items()}
     pages = {
-        name: st.Page(_page(show, site), title=title, icon=f":material/{icon}:", url_path=name, default=name == "board")
-        for name, (show, title, icon) in PAGES.items()
+        name: st.Page(show, title=title, icon=f":material/{icon}:", url_path=name, default=name == "board")
+        for name, (show, title, icon) in shown.items()
     }
     register(pages)
     st.navigation(list(pages.values()), position="top").run()
@@ -43,18 +56,13 @@ def show_site(root: Path) -> None:
 def choose_store(root: Path) -> Site:
     """The visitor's own records, or those that come with the harness: never both in one table."""
     own, published = Site(root), Site(shipped_records(), is_published=True)
-    if not published.listing.rows:
+    if not published.listing.rows or published.root.resolve() == root.resolve():
         return own
     if not own.listing.rows:
         return Site(published.root, is_published=True, instead_of=root)
     with st.sidebar:
         titles = {"own": f"Records in {root.name}", "published": "Published with the harness"}
         return {"own": own, "published": published}[choose("store", "Records", titles, "own")]
-
-
-def _page(show: Callable[[Site], None], site: Site) -> Callable[[], None]:
-    """A page that shows records, or says that there are none."""
-    return partial(_with_records, show, site)
 
 
 def _with_records(show: Callable[[Site], None], site: Site) -> None:

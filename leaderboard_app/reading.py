@@ -1,6 +1,8 @@
 """Reading a store for the pages: the index lists all records; those that a page shows are read whole."""
 
+import functools
 import importlib.resources
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 from harness.results import index
 from harness.results.records import Record
 from harness.results.store import Store
+from leaderboard_app.runs import Board
 
 Row = dict[str, Any]
 """One record, as `harness.results.index.COLUMNS`."""
@@ -32,6 +35,14 @@ class Listing:
 
     rows: tuple[Row, ...]
     bad_files: tuple[BadFile, ...]
+
+    @functools.cached_property
+    def boards(self) -> dict[str, tuple[Board, list[Row]]]:
+        """Key -> board and its rows, in order."""
+        found: dict[Board, list[Row]] = defaultdict(list)
+        for row in self.rows:
+            found[Board.of_row(row)].append(row)
+        return {board.key: (board, found[board]) for board in sorted(found)}
 
 
 def listing(root: Path) -> Listing:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,11 @@ class Board:
     @classmethod
     def of(cls, record: Record) -> "Board":
         return cls(record.suite, record.tier, record.simulated, record.profile.name)
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "Board":
+        """As `of`, of a record's line in the index."""
+        return cls(row["suite"], row["tier"], bool(row["simulated"]), row["profile"])
 
     @property
     def parts(self) -> tuple[str, ...]:

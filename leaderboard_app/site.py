@@ -49,11 +49,11 @@ class Site:
 
     def on(self, board: Board) -> tuple[Record, ...]:
         """All records of one board."""
-        return self.read([row for row in self.listing.rows if board_of(row) == board])
+        return self.read(self.listing.boards[board.key][1])
 
     def boards(self) -> dict[str, Board]:
         """Key -> board, in order."""
-        return {b.key: b for b in sorted({board_of(row) for row in self.listing.rows})}
+        return {key: board for key, (board, _) in self.listing.boards.items()}
 
     def choose_board(self, boards: dict[str, Board] | None = None) -> Board:
         """The board that the address names or that is picked; else the newest record's.
@@ -62,15 +62,11 @@ class Site:
             boards: Those that may be chosen; all unless given.
         """
         found = self.boards() if boards is None else boards
-        fitting = [row for row in self.listing.rows if board_of(row).key in found]
-        latest = max(fitting, key=lambda row: (row["started_utc"], row["id"]))
         titles = {key: board.title for key, board in found.items()}
-        return found[choose("board", "Suite, tier and profile", titles, board_of(latest).key)]
+        return found[choose("board", "Suite, tier and profile", titles, max(found, key=self._newest))]
 
-
-def board_of(row: Row) -> Board:
-    """The board that an indexed record belongs to."""
-    return Board(row["suite"], row["tier"], bool(row["simulated"]), row["profile"])
+    def _newest(self, key: str) -> tuple[str, str]:
+        return max((row["started_utc"], row["id"]) for row in self.listing.boards[key][1])
 
 
 def choose_track(found: Sequence[Record]) -> str:

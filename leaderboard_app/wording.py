@@ -1,10 +1,13 @@
 """How numbers and foreign text are shown; rounding happens here and nowhere before."""
 
+import json
 import re
 import string
 
+import numpy as np
 import pandas as pd
 
+WORD_JOINER = "\u2060"
 METRICS = {
     "r2": "R²",
     "r2_weighted": "R² (variance-weighted)",
@@ -42,13 +45,23 @@ def interval(low: float, high: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Foreign text as Markdown that shows exactly its characters: no links, images, colours, icons or formulas."""
-    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", " ".join(text.split()))
+    """Foreign text as Markdown that shows exactly its characters: no links, images, colours, icons or formulas.
+
+    An invisible word joiner keeps Markdown from making a link of a bare address, which no backslash does.
+    """
+    unlinked = re.sub(r"(://|\bwww(?=\.)|@(?=[\w-]+\.))", rf"\1{WORD_JOINER}", " ".join(text.split()))
+    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", unlinked)
 
 
 def as_json(table: pd.DataFrame) -> str:
     """The unrounded table as a list of rows; what is not known is null."""
-    return table.to_json(orient="records", double_precision=15)
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return json.dumps(rows, default=_plain_number, ensure_ascii=False)
+
+
+def _plain_number(value: object) -> object:
+    """NumPy's numbers as JSON has them."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def as_parquet(table: pd.DataFrame) -> bytes:

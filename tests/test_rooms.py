@@ -37,6 +37,7 @@ HEAVY_ROOMS = {
     "torch": ("baselines/", "harness/torch_decoder.py", "harness/adapters/torch.py", "harness/judge/count/"),
     "streamlit": ("leaderboard_app/",),
     "altair": ("leaderboard_app/",),
+    "vl_convert": ("leaderboard_app/",),
 }
 """Library -> the only files that may import it; tests and tools are free."""
 HEAVY_TO_IMPORT = ("torch", "pynwb", "hdmf", "h5py", "pandas", "streamlit", "altair", "sklearn", "scipy", "datasets")
@@ -78,10 +79,11 @@ def upward(file: str, source: str) -> list[str]:
 
 def foreign(file: str, source: str) -> list[str]:
     """Imports of harness and neighbours that baselines and the leaderboard are not allowed."""
-    records = ("harness.results.records", "harness.results.store", "harness.score.metrics")
+    kept = (f"harness.results.{name}" for name in ("records", "store", "index", "shown"))
+    rules_and_words = ("harness.score", "harness.judge.budget", "harness.data.cards", "harness.data.shipped")
     allowed = {
         "baselines/": ("baselines", "harness.torch_decoder", *(f"harness.{name}" for name in harness.__all__)),
-        "leaderboard_app/": ("leaderboard_app", "harness.errors", *records),
+        "leaderboard_app/": ("leaderboard_app", "harness.errors", *kept, *rules_and_words),
     }
     rules = next(names for start, names in allowed.items() if file.startswith(start))
     ours = (n for n in imports(source) if n.split(".")[0] in ("", *PACKAGES, "submissions"))
