@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from leaderboard_app.choices import choose
-from leaderboard_app.links import register
+from leaderboard_app.links import register, show_ways
 from leaderboard_app.reading import BadFile, shipped_records
 from leaderboard_app.site import Site
 from leaderboard_app.views import board, changes, compare, decoder, method, recording, submit, trade_offs
@@ -42,15 +42,16 @@ def store_folder(arguments: Sequence[str]) -> Path:
 def show_site(root: Path) -> None:
     """Draw the page that the address names, for one store."""
     st.set_page_config(page_title="Neural decoder leaderboard", page_icon="📈", layout="wide")
-    site = choose_store(root)
-    shown = {name: (partial(_with_records, show, site), *rest) for name, (show, *rest) in PAGES.items()}
-    shown |= {name: (partial(show, site), *rest) for name, (show, *rest) in TEXTS.items()}
+    shown = {name: (partial(_with_records, show, root), *rest) for name, (show, *rest) in PAGES.items()}
+    shown |= {name: (partial(show, Site(root)), *rest) for name, (show, *rest) in TEXTS.items()}
     pages = {
         name: st.Page(show, title=title, icon=f":material/{icon}:", url_path=name, default=name == "board")
         for name, (show, title, icon) in shown.items()
     }
     register(pages)
-    st.navigation(list(pages.values()), position="top").run()
+    chosen = st.navigation(list(pages.values()), position="hidden")
+    show_ways({name: title for name, (_, title, _) in shown.items()})
+    chosen.run()
 
 
 def choose_store(root: Path) -> Site:
@@ -60,12 +61,14 @@ def choose_store(root: Path) -> Site:
         return own
     if not own.listing.rows:
         return Site(published.root, is_published=True, instead_of=root)
-    with st.sidebar:
-        titles = {"own": f"Records in {root.name}", "published": "Published with the harness"}
+    titles = {"own": f"Records in {root.name}", "published": "Published with the harness"}
+    with st.container(horizontal_alignment="right"), st.container(width=260):
         return {"own": own, "published": published}[choose("store", "Records", titles, "own")]
 
 
-def _with_records(show: Callable[[Site], None], site: Site) -> None:
+def _with_records(show: Callable[[Site], None], root: Path) -> None:
+    """A page about records, or what to do where there are none."""
+    site = choose_store(root)
     show_bad_files(site.listing.bad_files)
     if site.instead_of:
         show_empty(site.instead_of, "What is below was published with the harness.")

@@ -1,5 +1,7 @@
 """Links from page to page, with the state that the other page should open in."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 PAGES = "pages by name"
@@ -19,4 +21,20 @@ def page_link(page: str, label: str, **query: str) -> None:
         **query: State that it should open in: board, track, decoder, recording, other.
     """
     if found := st.session_state.get(PAGES, {}).get(page):
-        st.page_link(found, label=label, query_params=query)
+        st.page_link(found, label=label, query_params=kept("store") | query)
+
+
+def show_ways(titles: Mapping[str, str]) -> None:
+    """Links to all pages, which open on the board that is looked at.
+
+    Args:
+        titles: Name of a page -> what its link says.
+    """
+    with st.container(horizontal=True, gap="small", key="ways"):
+        for page, title in titles.items():
+            page_link(page, title, **kept("board", "track"))
+
+
+def kept(*names: str) -> dict[str, str]:
+    """What the address says under these names."""
+    return {name: st.query_params[name] for name in names if name in st.query_params}

@@ -352,7 +352,7 @@ def test_the_page_shows_inputs_traces_and_path_of_the_window_in_the_address(tmp_
     assert found.dataframe[0].value["decoder"].tolist() == ["close", "far"]
     assert n_charts(found) == 2 + 2 + 1 and not found.warning and not found.info
     assert found.slider[0].value == 7 and found.query_params["length"] == "5"
-    assert found.query_params["decoders"] == ["close", "far"]
+    assert found.multiselect[0].value == ["close", "far"]
     found.slider[0].set_value(11).run()
     found.multiselect[0].set_value(["far"]).run()
     assert not found.exception and n_charts(found) == 5 and found.query_params["decoders"] == "far"
@@ -364,7 +364,7 @@ def test_a_window_begins_where_scoring_does_unless_the_address_says_otherwise(tm
 
 def test_a_link_to_a_decoder_opens_that_decoder(tmp_path):
     found = page(movement_store(tmp_path), decoder="far", recording=SESSION)
-    assert found.multiselect[0].value == ["far"] and found.query_params["decoders"] == "far"
+    assert found.multiselect[0].value == ["far"]
     assert page(Store(tmp_path), decoders=["gone", "far"]).multiselect[0].value == ["far"]
 
 

@@ -18,7 +18,8 @@ from leaderboard_app.wording import interval, metric_name, number, plain
 
 MOST_DECODERS, FIRST_DECODERS = 4, 3
 NEWEST = "newest"
-CHOSEN = "last decoders"
+NOBODY = [""]
+"""What an address says if no decoder is picked."""
 
 
 def show(site: Site) -> None:
@@ -59,30 +60,23 @@ def _choose_seed(runs: Sequence[Run]) -> int | None:
 
 
 def _choose_decoders(decoders: Sequence[Answered]) -> list[Answered]:
-    """Up to four; at first those that a link names, else the best. All are in the address, the first ones too."""
+    """Up to four: those that the address names, else the best."""
     labels = [one.label for one in decoders]
     linked = [*st.query_params.get_all("decoders"), *st.query_params.get_all("decoder")]
-    wanted = linked or st.session_state.get(CHOSEN)
-    kept = list(dict.fromkeys(label for label in wanted or () if label in labels))[:MOST_DECODERS]
-    if not kept and wanted != []:
+    kept = list(dict.fromkeys(label for label in linked if label in labels))[:MOST_DECODERS]
+    if not kept and linked != NOBODY:
         kept = labels[:FIRST_DECODERS]
-    _remember(kept)
     st.session_state["decoders"] = kept
     st.multiselect(
-        "Decoders to look at",
-        labels,
-        key="decoders",
-        max_selections=MOST_DECODERS,
-        on_change=lambda: _remember(st.session_state["decoders"]),
+        "Decoders to look at", labels, key="decoders", max_selections=MOST_DECODERS, on_change=_remember_decoders
     )
     return [one for one in decoders if one.label in kept]
 
 
-def _remember(labels: Sequence[str]) -> None:
-    """Into the address, and, since an address cannot say that nobody is chosen, for this visitor."""
+def _remember_decoders() -> None:
+    """Write into the address who was picked."""
     st.query_params.pop("decoder", None)
-    st.query_params["decoders"] = list(labels)
-    st.session_state[CHOSEN] = list(labels)
+    st.query_params["decoders"] = st.session_state["decoders"] or NOBODY
 
 
 def _show_table(decoders: Sequence[Answered]) -> None:
