@@ -17,7 +17,7 @@ KEPT = 16
 """Recordings, and answers of one decoder on one recording, that stay in memory: some 5 MB each."""
 
 
-NO_ANSWERS = "its predictions are not in this store"
+NO_ANSWERS = "no predictions in this store"
 
 
 @dataclass(frozen=True)

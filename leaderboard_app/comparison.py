@@ -17,9 +17,9 @@ HOW = {
     "recordings are resampled.",
     "recordings": "Paired: the t interval of the differences of the recordings. The store has not both decoders' "
     "bootstrap draws, by which {blocks} could be paired too.",
-    "intervals": "Not paired: made of the two decoders' own intervals as if these were independent, for there are "
-    "fewer than three recordings and the store has not both decoders' bootstrap draws. What is hard for both makes it "
-    "wider than need be.",
+    "intervals": "Not paired: made of the two decoders' own intervals on each recording as if these were independent, "
+    "for there are fewer than three recordings and the store has not both decoders' bootstrap draws. What is hard for "
+    "both makes it wider than need be.",
     "none": "The records hold too little for an interval.",
 }
 COSTS = {

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from harness.errors import UsageError
-from harness.results.records import Record
+from harness.results.records import Record, SessionResult
 from harness.score.metrics import metric
 from harness.score.stats import PROTOCOL, Interval, interval, over_sessions
 from leaderboard_app.runs import Run
@@ -47,7 +47,8 @@ class Difference:
     low, high: The 95 % interval of the mean; NaN where `how` is "none".
     how: "draws": draws of the same blocks or trials, subtracted one by one, then resampled over recordings.
         "recordings": t interval of the recordings' differences.
-        "intervals": from the two decoders' own intervals, as if these were independent.
+        "intervals": from the two decoders' own intervals on these very recordings, as if they were independent; it
+            says nothing of other recordings.
     """
 
     a: str
@@ -125,7 +126,7 @@ def tie_groups(runs: Sequence[Run], higher_is_better: bool) -> list[list[Run]]:
         raise UsageError(f"{', '.join(lacking)}: no score of all seeds; give runs that finished, and leave others out")
     table = _Scores.of(runs)
     sign = -1 if higher_is_better else 1
-    order = sorted(range(len(runs)), key=lambda i: (sign * table.own[i, 0], runs[i].label))
+    order = sorted(range(len(runs)), key=lambda i: (sign * table.own[i], runs[i].label))
     groups: list[list[Run]] = []
     while order:
         apart = table.against(order[0]).apart[order]
@@ -155,25 +156,28 @@ class _Scores:
 
     sessions: Names of the columns; a name stands twice if two files were called so.
     by_recording: (n_runs, n_recordings) means over seeds, NaN where a seed has none.
-    own: (n_runs, 3) score over all recordings with the ends of its interval, means over seeds, NaN where missing.
+    below, above: Alike, how far a recording's own interval reaches from its score.
+    own: (n_runs,) score over all recordings, mean over seeds, NaN where missing.
     """
 
     sessions: tuple[str, ...]
     by_recording: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
     own: np.ndarray
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "_Scores":
         columns = {key: i for i, key in enumerate(sorted(frozenset().union(*(run.data for run in runs))))}
-        table = np.full((len(runs), len(columns)), np.nan)
-        for row, run in zip(table, runs, strict=True):
-            seeds = np.full((len(run.records), len(columns)), np.nan)
-            for seed, record in zip(seeds, run.records, strict=True):
+        table = np.full((3, len(runs), len(columns)), np.nan)
+        for i, run in enumerate(runs):
+            seeds = np.full((3, len(run.records), len(columns)), np.nan)
+            for j, record in enumerate(run.records):
                 for s in record.sessions:
-                    seed[columns[s.session, s.sha256]] = s.scores.get(record.metric, np.nan)
-            row[:] = seeds.mean(axis=0)
-        own = np.array([np.mean([_own(r) for r in run.records], axis=0) for run in runs])
-        return cls(tuple(session for session, _ in columns), table, own)
+                    seeds[:, j, columns[s.session, s.sha256]] = _with_reach(s, record.metric)
+            table[:, i] = seeds.mean(axis=1)
+        own = np.array([np.mean([_own(r) for r in run.records]) for run in runs])
+        return cls(tuple(session for session, _ in columns), *table, own)
 
     def against(self, i_head: int) -> _Spans:
         """`i_head` minus each run, by the recordings that both have."""
@@ -184,28 +188,30 @@ class _Scores:
             mean = np.where(finite, steps, 0).sum(axis=1) / n
             variance = np.where(finite, (steps - mean[:, None]) ** 2, 0).sum(axis=1) / (n - 1)
             half = stdtrit(n - 1.0, (1 + LEVEL) / 2) * np.sqrt(variance / n)
-        below, above = self._if_independent(i_head)
-        # The own interval of a run is about all its recordings: it says nothing of a part of them.
-        same = (np.isfinite(self.by_recording) == np.isfinite(self.by_recording[i_head])).all(axis=1) & (n > 0)
-        below, above = np.where(same, below, np.nan), np.where(same, above, np.nan)
+            below, above = (reach / n for reach in self._if_independent(i_head, finite))
         paired = n >= ENOUGH
         return _Spans(mean, mean - np.where(paired, half, below), mean + np.where(paired, half, above), paired)
 
-    def _if_independent(self, i_head: int) -> tuple[np.ndarray, np.ndarray]:
-        """How far the interval reaches below and above a difference, from the ends of the two own intervals.
+    def _if_independent(self, i_head: int, shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far the interval of the sum over shared recordings, (n_runs, n_recordings), reaches below and above.
 
         Zou & Donner 2008, doi:10.1002/sim.3095: distances from estimate to limit add as roots of squares do.
         """
-        value, low, high = self.own.T
-        below = np.hypot(value[i_head] - low[i_head], high - value)
-        return below, np.hypot(high[i_head] - value[i_head], value - low)
+        pairs = (self.below[i_head], self.above), (self.above[i_head], self.below)
+        below, above = (np.sqrt(np.where(shared, a**2 + b**2, 0).sum(axis=1)) for a, b in pairs)
+        return below, above
 
 
-def _own(record: Record) -> tuple[float, float, float]:
-    """A record's score and the ends of its interval, NaN where it has none."""
+def _with_reach(session: SessionResult, name: str) -> tuple[float, float, float]:
+    """A recording's score, and how far its interval reaches below and above it; NaN where it has none."""
+    score = session.scores.get(name, np.nan)
+    low, high = session.interval.get(name, (np.nan, np.nan))
+    return score, score - low, high - score
+
+
+def _own(record: Record) -> float:
     score = record.scores.get(record.metric)
-    low, high = (score.low, score.high) if score else (None, None)
-    return (score.value if score else np.nan, np.nan if low is None else low, np.nan if high is None else high)
+    return score.value if score else np.nan
 
 
 def _row(table: _Scores, i: int, span: Interval) -> OnRecording:

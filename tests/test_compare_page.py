@@ -189,7 +189,7 @@ def test_a_decoder_is_not_compared_with_itself(tmp_path):
 
 def test_a_decoder_that_failed_is_compared_on_what_it_finished(tmp_path):
     page = run_page(write_store(tmp_path, [make_record("good"), make_failure("broken")]))
-    assert page.code[0].value.startswith("good minus broken is 0.35 in R² on 1 recording")
+    assert page.code[0].value.startswith("good beats broken by 0.35 in R² (95 % interval 0.30 to 0.40) on 1 recording")
     assert "broken: no score of all seeds" in page.caption[-1].value.replace("\\", "")
 
 

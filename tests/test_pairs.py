@@ -2,7 +2,7 @@
 
 import io
 import time
-from math import hypot
+from math import hypot, sqrt
 
 import numpy as np
 import pytest
@@ -22,8 +22,9 @@ BLANK = make_record()
 
 
 def run(name: str, values: list[float], *, half: float | None = 0.05, **changes) -> Run:
-    """One decoder with one seed on recordings r0, r1, ...; its own interval reaches `half` to both sides."""
-    sessions = [make_session(f"r{i}", score) for i, score in enumerate(values)]
+    """One decoder with one seed on recordings r0, r1, ...; its intervals reach `half` to both sides."""
+    intervals = [{} if half is None else {"r2": (score - half, score + half)} for score in values]
+    sessions = [make_session(f"r{i}", score, interval=intervals[i]) for i, score in enumerate(values)]
     value = float(np.mean(values))
     low, high = (None, None) if half is None else (value - half, value + half)
     content = {"sessions": sessions, "scores": {"r2": Score(value=value, low=low, high=high)}, **changes}
@@ -78,11 +79,20 @@ def test_without_draws_three_recordings_give_the_paired_t_interval():
 
 
 def test_two_recordings_without_draws_leave_only_the_decoders_own_intervals():
-    a = run("a", [0.8, 0.6], scores={"r2": Score(value=0.7, low=0.6, high=0.75)})
-    b = run("b", [0.5, 0.5], scores={"r2": Score(value=0.5, low=0.4, high=0.6)})
+    a = run("a", [0.8, 0.6], half=0.03)
+    b = run("b", [0.5, 0.5], half=0.04)
     found = difference(a, b)
     assert (found.how, found.mean) == ("intervals", pytest.approx(0.2))
-    assert (found.low, found.high) == pytest.approx((0.2 - hypot(0.1, 0.1), 0.2 + hypot(0.05, 0.1)))
+    assert found.low == pytest.approx(0.2 - 0.05 * sqrt(2) / 2) and found.high == pytest.approx(
+        0.2 + 0.05 * sqrt(2) / 2
+    )
+
+
+def test_an_interval_that_reaches_farther_to_one_side_does_so_in_the_difference():
+    a = run("a", [0.8], sessions=[make_session("r0", 0.8, interval={"r2": (0.7, 0.85)})])
+    b = run("b", [0.5], sessions=[make_session("r0", 0.5, interval={"r2": (0.4, 0.6)})])
+    found = difference(a, b)
+    assert (found.low, found.high) == pytest.approx((0.3 - hypot(0.1, 0.1), 0.3 + hypot(0.05, 0.1)))
 
 
 @pytest.mark.parametrize("draws", [({}, {}), ({"r0": np.ones(9)}, {"r0": np.ones(8)})])
@@ -102,7 +112,7 @@ def test_only_recordings_that_both_finished_by_the_same_file_count():
     b = run("b", [0], sessions=[make_session("r0", 0.5), other_file, failed, make_session("r3", 0.4)])
     found = difference(a, b)
     assert [r.session for r in found.recordings] == ["r0", "r3"]
-    assert (found.mean, found.how) == (pytest.approx(0.2), "none")
+    assert (found.mean, found.how) == (pytest.approx(0.2), "intervals")
 
 
 def test_two_decoders_without_a_shared_recording_have_no_difference():
@@ -121,7 +131,8 @@ def test_of_an_error_the_smaller_is_the_better():
     errors = {"metric": "rmse"}
     runs = []
     for name, value in (("a", 3.0), ("b", 2.0)):
-        sessions = [make_session("r0", 0, scores={"rmse": value})]
+        interval = {"rmse": (value - 0.1, value + 0.1)}
+        sessions = [make_session("r0", 0, scores={"rmse": value}, interval=interval)]
         scores = {"rmse": Score(value=value, low=value - 0.1, high=value + 0.1)}
         runs.append(run(name, [0], sessions=sessions, scores=scores, **errors))
     assert difference(*runs).better == "b"

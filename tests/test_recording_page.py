@@ -380,8 +380,8 @@ def test_nobody_chosen_stays_nobody(tmp_path):
     "truth, predictions, charts, says",
     [
         (False, True, 2, "What was true is not in this store"),
-        (True, False, 5, "its predictions are not in this store"),
-        (False, False, 0, "its predictions are not in this store"),
+        (True, False, 5, "no predictions in this store"),
+        (False, False, 0, "no predictions in this store"),
     ],
 )
 def test_what_is_missing_is_named_and_the_rest_is_shown(tmp_path, truth, predictions, charts, says):

@@ -111,8 +111,9 @@ def _show_table(decoders: Sequence[Answered]) -> None:
 
 
 def _show_movement(store: str, board: Board, found: Material, chosen: Sequence[Answered]) -> None:
-    for label, why in found.missing.items():
-        st.warning(f"Nothing to draw of {plain(label)}: {plain(why)}.", icon=":material/draft:")
+    for why in dict.fromkeys(found.missing.values()):
+        names = ", ".join(plain(label) for label, reason in found.missing.items() if reason == why)
+        st.warning(f"Nothing to draw of {names}: {plain(why)}.", icon=":material/draft:")
     if found.truth is None:
         st.info(
             f"What was true is not in this store ({plain(found.no_truth)}). It is left there by a test pass of any "
