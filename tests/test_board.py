@@ -1,5 +1,6 @@
 """The leaderboard's table as a pure function, its words and its plot."""
 
+import io
 import json
 import math
 from statistics import stdev
@@ -13,7 +14,7 @@ from leaderboard_app.plots import COLOURS, score_latency
 from leaderboard_app.runs import Board
 from leaderboard_app.table import ranking
 from leaderboard_app.tracks import tracks_of
-from leaderboard_app.wording import WORD_JOINER, as_csv, interval, plain, short
+from leaderboard_app.wording import WORD_JOINER, as_csv, as_json, as_parquet, interval, plain, short
 from tests.records_factory import (
     make_decoder,
     make_failure,
@@ -221,6 +222,13 @@ def test_foreign_text_keeps_no_meaning_in_markdown():
 def test_a_spreadsheet_runs_nothing_from_the_download():
     text = as_csv(ranking([make_record("=cmd()", -0.5)]))
     assert ",'=cmd()," in text and ",-0.5," in text
+
+
+def test_json_and_parquet_hold_the_unrounded_table():
+    table = ranking([make_judged("one", 1 / 3), make_failure("two")])
+    rows = json.loads(as_json(table))
+    assert [row["score"] for row in rows] == [None if pd.isna(s) else s for s in table["score"]]
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(as_parquet(table))), table, check_dtype=False)
 
 
 def test_decoders_in_the_plot_differ_by_shape_and_by_colour():

@@ -25,7 +25,7 @@ APP = Path(__file__).parent.parent / "leaderboard_app" / "app.py"
 LATER = "2026-02-02T00:00:00Z"
 
 
-def run_page(store: Path, monkeypatch: pytest.MonkeyPatch, **query: str):
+def run_page(store: Path, monkeypatch: pytest.MonkeyPatch, /, **query: str):
     from streamlit.testing.v1 import AppTest
 
     monkeypatch.setattr(sys, "argv", ["app.py", "--store", str(store)])
@@ -118,6 +118,30 @@ def test_a_file_that_is_no_whole_record_is_named_and_left_out(tmp_path, monkeypa
     page = run_page(tmp_path, monkeypatch)
     assert page.dataframe[0].value["file"].tolist() == [str(path.relative_to(tmp_path))]
     assert "good" in page.dataframe[1].value["decoder"].tolist()
+
+
+def test_a_record_of_a_newer_schema_is_left_out_with_a_word_on_what_to_do(tmp_path, monkeypatch):
+    record = make_record()
+    write_store(tmp_path, [record])
+    path = next(tmp_path.rglob(f"{record.id}.json"))
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+    page = run_page(tmp_path, monkeypatch)
+    assert "is of schema 2, written by a newer harness" in page.dataframe[0].value["problem"].iloc[0]
+
+
+def test_published_records_stand_beside_ones_own_and_never_in_one_table(tmp_path, monkeypatch):
+    published = write_store(tmp_path / "published", [make_record("theirs")])
+    monkeypatch.setattr(reading, "shipped_records", lambda: published)
+    own = write_store(tmp_path / "own", [make_record("mine")])
+    assert decoders_of(run_page(own, monkeypatch)) == ["mine"]
+    assert decoders_of(run_page(own, monkeypatch, store="published")) == ["theirs"]
+    page = run_page(tmp_path / "nothing", monkeypatch)
+    assert decoders_of(page) == ["theirs"] and page.subheader[0].value == "No results yet"
+
+
+def decoders_of(page) -> list[str]:
+    table = page.dataframe[0].value
+    return table[table["rank"].notna()]["decoder"].tolist()
 
 
 def test_failures_alone_show_their_reasons_and_no_plot(tmp_path, monkeypatch):

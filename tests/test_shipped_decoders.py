@@ -20,6 +20,19 @@ KINDS = {point.name: point for point in entry_points(group="harness.decoders") i
 FAMILIES = ("wiener", "gru", "hybrid-snn-srt-causal", "sgru-t2", "tiny-rsnn", "snn3d", "transformer", "possm", "mint")
 FAMILIES += ("lfp-ridge", "lfp-lstm", "realm", "crossmodal-causal")
 FAMILIES += ("filter-bank-csp", "tangent-space", "eegnet", "dlink")
+AUDITED = (
+    "wiener",
+    "gru",
+    "hybrid-snn-srt-causal",
+    "possm",
+    "mint",
+    "lfp-ridge",
+    "realm",
+    "tangent-space",
+    "eegnet",
+    "dlink",
+)
+"""One of each way to stream; the contract, which all families are held to, asks for more than the audit does."""
 IN_REAL_TIME = ("gru", "lfp-ridge", "eegnet")
 DECLARED = ("tangent-space",)
 """They need what cannot be counted, such as eigenvalues, and say in `cost()` what it takes."""
@@ -58,7 +71,7 @@ def test_one_of_each_family_keeps_the_contract(name, monkeypatch):
     assert sum(r.status == "ok" for r in results) >= 20
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", AUDITED)
 def test_one_of_each_family_passes_the_audit(name):
     r, one = recording(KINDS[name].load().inputs), Candidate(find(name), briefly(name), True, strict())
     scored_by = metric("balanced_accuracy") if r.session.kind == "classification" else ASKED.metric

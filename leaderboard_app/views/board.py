@@ -130,6 +130,7 @@ def _about(table: pd.DataFrame, latest: Record, *, n_hidden: int) -> str:
                 f"chance: {latest.chance:g}" if latest.chance is not None else "",
                 f"labels look {ahead_ms:g} ms ahead: not strictly causal" if ahead_ms else "",
                 f"newest run: {plain(latest.started_utc[:16].replace('T', ' '))} UTC",
+                "trust: self-reported",  # nobody else can run a record again and say so yet
             ],
         )
     )

@@ -89,6 +89,8 @@ class DiesSlowly(Honest):
 class WorksBetweenBins(Honest):
     """Answers at once with what it knew one bin ago, and computes in a thread while nobody looks at the clock."""
 
+    busy_s: float = 0.0005
+
     def reset(self, session):
         super().reset(session)
         self._answer, self._thread = np.zeros(2, np.float32), None
@@ -102,8 +104,8 @@ class WorksBetweenBins(Honest):
         return answer
 
     def _work(self, bin):
-        time.sleep(0.001)
-        until = time.thread_time() + 0.001
+        time.sleep(0.0003)
+        until = time.thread_time() + self.busy_s
         while time.thread_time() < until:
             pass
         self._answer = self.map_ @ bin["spikes"]
@@ -112,6 +114,8 @@ class WorksBetweenBins(Honest):
 @dataclass
 class WorksBetweenSomeBins(WorksBetweenBins):
     """The same, but for two of five bins only."""
+
+    busy_s: float = 0.001
 
     def _work(self, bin):
         self._n = getattr(self, "_n", 0) + 1
