@@ -71,6 +71,7 @@ def _with_records(show: Callable[[Site], None], root: Path) -> None:
     site = choose_store(root)
     show_bad_files(site.listing.bad_files)
     if site.instead_of:
+        show_bad_files(Site(site.instead_of).listing.bad_files)
         show_empty(site.instead_of, "What is below was published with the harness.")
     if site.listing.rows:
         show(site)
@@ -82,7 +83,7 @@ def show_empty(root: Path, more: str = "") -> None:
     """Say what to do when there is nothing to show."""
     with st.container(border=True):
         st.subheader("No results yet", anchor=False)
-        st.markdown(f"There is no record in {plain(str(root))}. {more} Run an evaluation, then reload this page:")
+        st.markdown(f"There is no whole record in {plain(str(root))}. {more} Run an evaluation, then reload this page:")
         st.code(HOW_TO_START, language="bash")
 
 

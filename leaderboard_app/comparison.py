@@ -7,7 +7,7 @@ import pandas as pd
 
 from harness.score.metrics import metric
 from leaderboard_app.measured import mean, measured
-from leaderboard_app.pairs import Difference, told_apart
+from leaderboard_app.pairs import ENOUGH, Difference, told_apart
 from leaderboard_app.runs import Run, newest, shared_data
 from leaderboard_app.wording import interval, metric_name, number, short
 
@@ -82,6 +82,18 @@ def how_found(d: Difference, *, trials: bool) -> str:
         trials: Whether draws are of trials, not of blocks of time.
     """
     return HOW[d.how].format(blocks="trials" if trials else "blocks of 10 s")
+
+
+def reach(d: Difference) -> str:
+    """What the interval speaks of: other recordings only where there are enough of them."""
+    if d.how == "none":
+        return ""
+    many = len(d.recordings) >= ENOUGH and d.how != "intervals"
+    beyond = "stretches and recordings of this kind" if many else "stretches of these very recordings"
+    return (
+        f"It speaks of other {beyond}, not of other seeds, and of this one comparison: whoever looks at many will find "
+        "some that differ by chance."
+    )
 
 
 def wins(d: Difference) -> str:

@@ -1,12 +1,13 @@
 """Bootstrap draws of a decoder's scores, as a store keeps them beside its predictions."""
 
-import io
-import zipfile
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from harness.results.records import Record, sha256
+from harness.errors import BadData
+from harness.results.records import Record
+from harness.results.shown import read_arrays
 from harness.results.store import Store
 from leaderboard_app.runs import Run
 
@@ -34,13 +35,14 @@ def draws_of(root: Path, run: Run) -> dict[str, np.ndarray]:
 
 
 def _draws(root: Path, record: Record) -> dict[str, np.ndarray]:
-    """One seed's draws."""
+    """One seed's draws, if its file is the one that its record speaks of."""
+    path, names = Store(root).predictions(record), [s.session for s in record.sessions]
     try:
-        content = Store(root).predictions(record).read_bytes()
-        if sha256(content) != record.predictions_sha256:
-            return NO_DRAWS
-        with np.load(io.BytesIO(content)) as arrays:
-            names = [s.session for s in record.sessions if f"{s.session}/draws" in arrays]
-            return {name: arrays[f"{name}/draws"].astype(np.float64) for name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != record.predictions_sha256:
+                return NO_DRAWS
+        arrays = read_arrays(path, [f"{name}/draws" for name in names])
+    except (OSError, BadData):
         return NO_DRAWS
+    found = {name: arrays[f"{name}/draws"] for name in names if f"{name}/draws" in arrays}
+    return {name: d.astype(np.float64) for name, d in found.items() if d.ndim == 1 and d.dtype.kind == "f"}

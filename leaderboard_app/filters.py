@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from harness.results.records import Record, Score
+from harness.results.records import Record, Score, SessionResult
 from leaderboard_app.runs import Board
 from leaderboard_app.suites import modality_of
 
@@ -46,18 +46,29 @@ def subjects_of(records: Iterable[Record]) -> list[str]:
 
 
 def of_subject(records: Sequence[Record], subject: str) -> list[Record]:
-    """The same records as if this subject's recordings were all; its interval is known where it has one recording."""
+    """The same records with the scores and the status of one subject's recordings; of one alone the interval is known.
+
+    Latency, cost and tracks stay those of the whole run.
+    """
     found = []
     for record in records:
         sessions = [s for s in record.sessions if s.subject == subject]
         scored = [s for s in sessions if record.metric in s.scores]
         if not sessions:
             continue
-        low, high = scored[0].interval.get(record.metric, (None, None)) if len(scored) == 1 else (None, None)
-        value = {record.metric: Score(value=fmean(s.scores[record.metric] for s in scored), low=low, high=high)}
-        whole = record.status == "ok" and len(scored) == len(sessions)
-        found.append(record.model_copy(update={"sessions": sessions, "scores": value if whole else {}}))
+        bad = next((s for s in sessions if s.status != "ok"), None)
+        said = (
+            {"status": bad.status, "error": f"{bad.session}: {bad.error}"} if bad else {"status": "ok", "error": None}
+        )
+        whole = not bad and len(scored) == len(sessions)
+        scores = {record.metric: _mean(scored, record.metric)} if whole else {}
+        found.append(record.model_copy(update={"sessions": sessions, "scores": scores, **said}))
     return found
+
+
+def _mean(sessions: Sequence[SessionResult], metric: str) -> Score:
+    low, high = sessions[0].interval.get(metric, (None, None)) if len(sessions) == 1 else (None, None)
+    return Score(value=fmean(s.scores[metric] for s in sessions), low=low, high=high)
 
 
 def within(table: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:

@@ -134,7 +134,9 @@ def _columns(metric: str) -> dict[str, object]:
     text, num = st.column_config.TextColumn, st.column_config.NumberColumn
     name = metric_name(metric)
     return {
-        "rank": num("#", width=35, pinned=True, help="1 and the number of decoders that are better for certain."),
+        "rank": num(
+            "#", width=35, pinned=True, help="1 and the number of decoders in better groups; see How it is measured."
+        ),
         "decoder": text("Decoder", width=165, pinned=True),
         "score": num(name, format="%.2f", width=max(60, 8 * len(name)), help="Mean over sessions and seeds."),
         "interval": text("95 % interval", width=100),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-PAGES = "pages by name"
+PAGES, BOARD = "pages by name", "board that is looked at"
 
 
 def register(pages: "dict[str, st.Page]") -> None:
@@ -21,7 +21,7 @@ def page_link(page: str, label: str, **query: str) -> None:
         **query: State that it should open in: board, track, decoder, recording, other.
     """
     if found := st.session_state.get(PAGES, {}).get(page):
-        st.page_link(found, label=label, query_params=kept("store") | query)
+        st.page_link(found, label=label, query_params=kept("store", "track") | query)
 
 
 def show_ways(titles: Mapping[str, str]) -> None:
@@ -30,9 +30,15 @@ def show_ways(titles: Mapping[str, str]) -> None:
     Args:
         titles: Name of a page -> what its link says.
     """
+    board = {"board": st.session_state[BOARD]} if BOARD in st.session_state else {}
     with st.container(horizontal=True, gap="small", key="ways"):
         for page, title in titles.items():
-            page_link(page, title, **kept("board", "track"))
+            page_link(page, title, **(board | kept("board")))
+
+
+def looked_at(board: str) -> None:
+    """Remember, for links to other pages, which board is shown where the address names none."""
+    st.session_state[BOARD] = board
 
 
 def kept(*names: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import altair as alt
 import pandas as pd
 
+from harness.score.metrics import metric as metric_of
 from leaderboard_app.wording import interval, metric_name, number
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
@@ -25,7 +26,8 @@ def score_latency(table: pd.DataFrame, *, metric: str, bin_s: float, height_px: 
     """
     points = table[(table["kind"] == "ranked") & (table["p99_ms"] > 0)].copy()
     points["interval"] = [interval(a, b) for a, b in zip(points["low"], points["high"], strict=True)]
-    layers = [*_bounds(table), _deadline(bin_s * 1000), *_decoders(points, f"{metric_name(metric)}, 95 % interval")]
+    up = 1 if metric_of(metric).higher_is_better else -1
+    layers = [*_bounds(table, up), _deadline(bin_s * 1000), *_decoders(points, f"{metric_name(metric)}, 95 % interval")]
     return (
         alt.layer(*layers)
         .properties(height=height_px, padding={"left": 5, "right": 15, "top": 10, "bottom": 5})
@@ -66,12 +68,19 @@ def _looks(n: int) -> tuple[list[str], list[str]]:
     return shapes, [COLOURS[i % len(COLOURS)] for i in range(n)]
 
 
-def _bounds(table: pd.DataFrame) -> list[alt.Chart]:
+def best_bound(table: pd.DataFrame, shown: pd.DataFrame, kind: str, up: int) -> pd.DataFrame:
+    """The best row of a kind, unless it is far below all decoders that are shown; `up` is -1 for an error."""
+    worst = (shown[["low", "score", "high"]] * up).min(axis=1).min()
+    rows = table[table["kind"] == kind]
+    best = rows.loc[(rows["score"] * up).nlargest(1).index]
+    return best[best["score"] * up > worst - FAR_BELOW]
+
+
+def _bounds(table: pd.DataFrame, up: int) -> list[alt.Chart]:
     """A dashed line for the best reference and the best floor, unless it is far below all decoders."""
     layers = []
-    lowest = table["low"].fillna(table["score"]).where(table["kind"] == "ranked").min()
     for kind, dashes in BOUND_DASHES.items():
-        best = table[(table["kind"] == kind) & (table["score"] > lowest - FAR_BELOW)].nlargest(1, "score")
+        best = best_bound(table, table[table["kind"] == "ranked"], kind, up)
         best = best.assign(words=[f"{d} {number(s)}" for d, s in zip(best["decoder"], best["score"], strict=True)])
         line = alt.Chart(best).mark_rule(color=GREY, strokeDash=dashes).encode(y="score:Q")
         text = alt.Chart(best).mark_text(color=GREY, align="right", baseline="bottom", dx=-4, dy=-2)

@@ -86,20 +86,36 @@ def _labels(decoders: dict[str, DecoderIdentity]) -> dict[str, str]:
     by_name: dict[str, list[DecoderIdentity]] = defaultdict(list)
     for decoder in decoders.values():
         by_name[decoder.name].append(decoder)
-    labels = {}
+    labels: dict[str, str] = {}
     for identity, decoder in decoders.items():
         twins = by_name[decoder.name]
         parts = [
-            f"{name}={value}"
+            f"{name}={_written(value)}"
             for name, value in sorted(_parameters(decoder).items())
-            if any(_parameters(d).get(name) != value for d in twins)
+            if any(_written(_parameters(d).get(name)) != _written(value) for d in twins)
         ]
         if any(d.version != decoder.version for d in twins):
             parts.append(f"version {decoder.version}")
         if any(d.source_sha256 != decoder.source_sha256 for d in twins):
             parts.append(f"source {decoder.source_sha256[:7]}")
-        labels[identity] = f"{decoder.name} ({', '.join(parts)})" if parts else decoder.name
+        label = f"{decoder.name} ({', '.join(parts)})" if parts else decoder.name
+        taken = sum(other == label or other.startswith(f"{label} #") for other in labels.values())
+        labels[identity] = f"{label} #{taken + 1}" if taken else label
     return labels
+
+
+def _written(value: Any) -> str:
+    """A hyper-parameter as a label has it: 1 and 1.0 are two values, and so are 1 and a text that says so."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return value if isinstance(value, str) and not _reads_as_json(value) else text
+
+
+def _reads_as_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def shared_data(runs: Sequence[Run]) -> Data:

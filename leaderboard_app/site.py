@@ -8,6 +8,7 @@ import streamlit as st
 
 from harness.results.records import Record
 from leaderboard_app.choices import choose
+from leaderboard_app.links import looked_at
 from leaderboard_app.reading import Listing, Row, listing, records
 from leaderboard_app.runs import Board
 from leaderboard_app.tracks import EVERYBODY, first_choice, tracks_of
@@ -55,15 +56,19 @@ class Site:
         """Key -> board, in order."""
         return {key: board for key, (board, _) in self.listing.boards.items()}
 
-    def choose_board(self, boards: dict[str, Board] | None = None) -> Board:
+    def choose_board(self, boards: dict[str, Board] | None = None, *, forgets: Sequence[str] = ()) -> Board:
         """The board that the address names or that is picked; else the newest record's.
 
         Args:
             boards: Those that may be chosen; all unless given.
+            forgets: What else in the address is about the board before.
         """
         found = self.boards() if boards is None else boards
         titles = {key: board.title for key, board in found.items()}
-        return found[choose("board", "Suite, tier and profile", titles, max(found, key=self._newest))]
+        newest = max(found, key=self._newest)
+        chosen = choose("board", "Suite, tier and profile", titles, newest, forgets=forgets)
+        looked_at(chosen)
+        return found[chosen]
 
     def _newest(self, key: str) -> tuple[str, str]:
         return max((row["started_utc"], row["id"]) for row in self.listing.boards[key][1])

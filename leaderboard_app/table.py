@@ -118,5 +118,7 @@ def _bounds(records: Sequence[Record]) -> list[dict[str, Any]]:
 def _over(sessions: Iterable[dict[str, float]]) -> dict[str, float]:
     """Means over sessions of what every session states."""
     stated = list(sessions)
+    if not stated:
+        return {}
     shared = [name for name in stated[0] if all(name in s for s in stated)]
     return {name.replace("_", " "): fmean(s[name] for s in stated) for name in shared}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from leaderboard_app.plots import BOUND_DASHES, COLOURS, FAR_BELOW, GREY, SHAPES
+from leaderboard_app.plots import BOUND_DASHES, COLOURS, GREY, SHAPES, best_bound
 from leaderboard_app.trade_offs import Cost, Limit, decades
 from leaderboard_app.wording import interval, metric_name, number
 
@@ -193,13 +193,7 @@ def _names(named: pd.DataFrame, frame: Frame) -> list[alt.Chart]:
 
 def _bounds(table: pd.DataFrame, shown: pd.DataFrame, up: int) -> pd.DataFrame:
     """The best reference and the best floor, unless one is far below all decoders."""
-    worst = (shown[["low", "score", "high"]] * up).min(axis=1).min()
-    found = []
-    for kind in BOUND_DASHES:
-        rows = table[table["kind"] == kind]
-        best = rows.loc[(rows["score"] * up).nlargest(1).index]
-        found.append(best[best["score"] * up > worst - FAR_BELOW])
-    bounds = pd.concat(found)[["kind", "decoder", "score"]]
+    bounds = pd.concat([best_bound(table, shown, kind, up) for kind in BOUND_DASHES])[["kind", "decoder", "score"]]
     words = [f"{name} {number(score)}" for name, score in zip(bounds["decoder"], bounds["score"], strict=True)]
     return bounds.assign(words=words)
 

@@ -224,6 +224,25 @@ def test_a_spreadsheet_runs_nothing_from_the_download():
     assert ",'=cmd()," in text and ",-0.5," in text
 
 
+def test_labels_tell_apart_what_only_json_tells_apart():
+    values = [1, 1.0, "1", "one"]
+    records = [make_record(score=0.2 * i, decoder=make_decoder(parameters={"n": v})) for i, v in enumerate(values)]
+    labels = ranking(records).query("kind == 'ranked'")["decoder"].tolist()
+    assert sorted(labels) == [f"example-filter (n={text})" for text in ('"1"', "1", "1.0", "one")]
+
+
+def test_a_record_without_recordings_costs_the_others_nothing():
+    table = ranking([make_record("empty", sessions=[], started_utc=LATER), make_record("whole")])
+    assert "whole" in table["decoder"].tolist()
+
+
+def test_of_an_error_the_smallest_floor_is_drawn():
+    sessions = [make_session("s", 0, scores={"rmse": 0.3}, floor={"mean": 0.5, "zero": 0.9}, reference={})]
+    record = make_record(metric="rmse", scores={"rmse": Score(value=0.3, low=0.2, high=0.4)}, sessions=sessions)
+    drawn = score_latency(ranking([record]), metric="rmse", bin_s=0.02).to_json()
+    assert "floor: mean 0.50" in drawn and "floor: zero 0.90" not in drawn
+
+
 def test_json_and_parquet_hold_the_unrounded_table():
     table = ranking([make_judged("one", 1 / 3), make_failure("two")])
     rows = json.loads(as_json(table))

@@ -57,8 +57,12 @@ def test_one_subject_s_score_is_the_mean_of_its_recordings():
     assert of_subject([record], "nobody else") == []
 
 
-def test_a_subject_of_a_failed_run_has_no_score():
-    assert of_subject([make_failure()], "nobody")[0].scores == {}
+def test_a_run_that_failed_on_one_subject_has_a_score_on_the_other_alone():
+    bad = make_session("s2", 0, subject="b", status="failed", error="boom", scores={})
+    record = make_failure(sessions=[make_session("s1", 0.4, subject="a"), bad])
+    (good,), (failed,) = of_subject([record], "a"), of_subject([record], "b")
+    assert (good.status, good.scores["r2"].value) == ("ok", pytest.approx(0.4))
+    assert (failed.status, failed.error, failed.scores) == ("failed", "s2: boom", {})
 
 
 def test_rows_over_a_limit_and_rows_that_were_not_measured_are_left_out():

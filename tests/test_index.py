@@ -87,3 +87,13 @@ def test_many_readers_at_once_agree(store):
 def test_a_store_that_cannot_be_written_is_indexed_in_memory(store: Store):
     Path(store.root).chmod(0o555)
     assert says(store) == holds(store)
+
+
+def test_a_link_to_nowhere_and_a_file_of_brackets_are_named_and_cost_the_others_nothing(tmp_path):
+    store = Store(tmp_path)
+    good = store.save(make_record())
+    (good.parent / "nowhere.json").symlink_to(tmp_path / "gone")
+    (good.parent / "deep.json").write_text("[" * 100_000)
+    found = {Path(row["path"]).name: row["problem"] for row in index.rows(store)}
+    assert found[good.name] is None
+    assert "no readable record" in found["nowhere.json"] and "no readable record" in found["deep.json"]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from harness.results.records import Record, Trials, sealed, sha256
 from harness.results.shown import About, Shown, packed, shown_path
 from harness.results.store import Store
 from leaderboard_app.recordings import answered, bounds_of, recordings_of, table_of
-from leaderboard_app.runs import Board, runs_of
+from leaderboard_app.runs import runs_of
 from leaderboard_app.trace_plots import path_chart, raster_chart, signal_chart, trace_chart
 from leaderboard_app.traces import (
     MOST_POINTS,
@@ -282,11 +283,10 @@ def test_the_curves_chart_says_chance_and_decision_where_they_are_known():
 def test_the_command_names_what_a_shell_may_read():
     record = make_record(decoder=make_decoder("a; rm -rf ~"))
     one = on_session(record)[0]
-    board = Board("primate-lfp/spikes@1", "mini", False, "cpu-1@1")
-    assert how_to_get("my store", board, one) == (
-        "harness eval --suite primate-lfp --task spikes --tier mini --decoder 'a; rm -rf ~' --profile cpu-1 "
-        "--store 'my store' --rerun all"
-    )
+    words = shlex.split(how_to_get("my store", one).replace("\\\n", " "))
+    assert words[:2] == ["harness", "eval"] and words[-3:] == ["all", "--store", "my store"]
+    assert "a; rm -rf ~" in words and "history_bins=10" in words and "--seed" in words
+    assert "--store" not in how_to_get("", one)
 
 
 def movement_store(root, *, truth=True, predictions=True, n_bins=N_BINS) -> Store:
@@ -388,7 +388,7 @@ def test_what_is_missing_is_named_and_the_rest_is_shown(tmp_path, truth, predict
     found = page(movement_store(tmp_path, truth=truth, predictions=predictions))
     said = " ".join(str(e.value) for e in (*found.warning, *found.info)).replace("\\", "")
     assert says in said and n_charts(found) == charts
-    assert found.code[0].value.startswith("harness eval --suite made-up-reaching --tier simulated --decoder close")
+    assert "--suite made-up-reaching" in found.code[0].value and "--decoder close" in found.code[0].value
     assert len(found.dataframe) == 1
 
 

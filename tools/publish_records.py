@@ -2,7 +2,8 @@
 
     PYTHONPATH=. python tools/publish_records.py STORE [STORE ...] --into submissions/results
 
-Of every board, decoder, hyper-parameters and seed the newest record is kept; older ones leave. Records are copied byte
+Of every board, decoder, hyper-parameters and seed the newest record is kept, a finished one before a failed one; other
+ones leave, those of earlier versions too. Records are copied byte
 for byte, so that their hashes hold.
 """
 
@@ -27,11 +28,12 @@ def main() -> None:
     parser.add_argument("--into", type=Path, required=True)
     arguments = parser.parse_args()
     into = Store(arguments.into)
-    kept: dict[str, tuple[str, Path]] = {}
+    kept: dict[str, tuple[bool, str, Path]] = {}
     for path in [path for root in (arguments.into, *arguments.stores) for path in Store(root).paths()]:
         record = read_record(path)
-        kept[subject_of(record)] = max((record.started_utc, path), kept.get(subject_of(record), ("", path)))
-    wanted = {into.record_path(read_record(path)): path for _, path in kept.values()}
+        worth = (record.status == "ok", record.started_utc, path)
+        kept[subject_of(record)] = max(worth, kept.get(subject_of(record), worth))
+    wanted = {into.record_path(read_record(path)): path for _, _, path in kept.values()}
     for target, path in wanted.items():
         if target != path:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -168,7 +168,7 @@ def step_time_is_steady(round_trip_ns: np.ndarray, again: Callable[[], np.ndarra
     Args:
         round_trip_ns: (n_bins,) of the scored pass.
         again: Makes another pass. It is asked for if this one slowed down, which a busy machine can do too: a decoder
-            is at fault only if the ends of those passes, with a rest before each, are all slow as well.
+            is at fault only if the ends of three more passes, two of them after a rest, are all slow as well.
     """
     n = len(round_trip_ns)
     if n < FEW_BINS:

@@ -6,6 +6,7 @@ can use again lies in fits/, cells/, runs/ and descriptions/; index.sqlite and l
 appears whole or not at all: it is written under another name, synced and renamed.
 """
 
+import contextlib
 import json
 import os
 import tempfile
@@ -81,10 +82,8 @@ class Store:
         found = {}
         for suite in _folders(self.root / "records"):
             for decoder in _folders(suite.path):
-                for entry in os.scandir(decoder.path):
-                    if entry.name.endswith(".json"):
-                        stat = entry.stat()
-                        found[f"records/{suite.name}/{decoder.name}/{entry.name}"] = (stat.st_mtime_ns, stat.st_size)
+                for name, stat in _json_files(decoder.path):
+                    found[f"records/{suite.name}/{decoder.name}/{name}"] = (stat.st_mtime_ns, stat.st_size)
         return found
 
     def records(self) -> Iterator[Record]:
@@ -106,8 +105,20 @@ class Store:
 def _folders(path: "Path | str") -> "list[os.DirEntry[str]]":
     try:
         return [entry for entry in os.scandir(path) if entry.is_dir()]
-    except FileNotFoundError:
+    except OSError:
         return []
+
+
+def _json_files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Names and states of a folder's JSON files; of a link to nowhere the link's own, so that it can be named."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name.endswith(".json"):
+                try:
+                    yield entry.name, entry.stat()
+                except OSError:
+                    with contextlib.suppress(OSError):
+                        yield entry.name, entry.stat(follow_symlinks=False)
 
 
 def refuse_newer(document: Any, path: Path) -> None:
@@ -135,7 +146,9 @@ def read_record(path: Path) -> Record:
         document = json.loads(content)
         refuse_newer(document, path)
         record, found = Record.model_validate_json(content), document_id(document)
-    except (ValueError, OSError) as error:
+    except BadData:
+        raise
+    except (ValueError, OSError, RecursionError) as error:
         raise BadData(
             f"{path} is no readable record: {str(error).splitlines()[0]}; move it away or restore it"
         ) from None

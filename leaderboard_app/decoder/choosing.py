@@ -29,7 +29,7 @@ def name_in(label: str, names: Mapping[str, str]) -> str:
 def choose_its_board(site: Site, name: str) -> Board:
     """One of the boards that this decoder is on."""
     found = {Board.of_row(row) for row in site.listing.rows if row["decoder"] == name}
-    return site.choose_board({board.key: board for board in sorted(found)})
+    return site.choose_board({board.key: board for board in sorted(found)}, forgets=["variant"])
 
 
 def choose_run(runs: Mapping[str, Run]) -> Run:

@@ -11,6 +11,7 @@ from leaderboard_app.comparison import (
     comparable,
     how_found,
     own_score,
+    reach,
     sentence,
     side_by_side,
     wins,
@@ -28,7 +29,7 @@ MANY_LINKS = 24
 def show(site: Site) -> None:
     """Choose two decoders; then their difference, where each one wins, and what each costs."""
     st.title("Compare two decoders", anchor=False)
-    board = site.choose_board()
+    board = site.choose_board(forgets=["decoder", "other"])
     runs = comparable(runs_of(site.on(board)))
     if len(runs) < 2:
         st.info("A comparison takes two decoders that finished a recording; this board has fewer.")
@@ -66,11 +67,7 @@ def _difference(root: Path, a: Run, b: Run) -> Difference:
 def _show_difference(found: Difference, board: Board, a: Run) -> None:
     st.code(sentence(found, board.title), language=None, wrap_lines=True)
     trials = any(s.trials is not None for r in a.records for s in r.sessions)
-    beyond = "stretches and recordings of this kind" if len(found.recordings) > 1 else "stretches of this recording"
-    st.caption(
-        f"{how_found(found, trials=trials)} It speaks of other {beyond}, not of other seeds, and of this one "
-        "comparison: whoever looks at many will find some that differ by chance."
-    )
+    st.caption(f"{how_found(found, trials=trials)} {reach(found)}")
     if board.simulated:
         st.caption(":material/science: Simulated recordings: they say nothing about a brain.")
 

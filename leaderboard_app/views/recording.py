@@ -8,11 +8,12 @@ import streamlit as st
 from harness.results.store import Store
 from leaderboard_app.answers import NO_ANSWERS, Material, material
 from leaderboard_app.choices import choose
+from leaderboard_app.decoder.reproduce import command
 from leaderboard_app.links import page_link
 from leaderboard_app.recording_trials import show_trials
 from leaderboard_app.recording_window import show_window
 from leaderboard_app.recordings import Answered, answered, bounds_of, recordings_of, seeds_of, table_of
-from leaderboard_app.runs import Board, Run, runs_of
+from leaderboard_app.runs import Run, runs_of
 from leaderboard_app.site import Site
 from leaderboard_app.wording import interval, metric_name, number, plain
 
@@ -25,7 +26,7 @@ NOBODY = [""]
 def show(site: Site) -> None:
     """Choices, the table, and traces or decisions."""
     st.title("One recording", anchor=False)
-    board = site.choose_board()
+    board = site.choose_board(forgets=["recording", "seed", "matrix", "decoder", "decoders"])
     runs = runs_of(site.on(board))
     recordings = recordings_of(runs)
     if not recordings:
@@ -50,7 +51,7 @@ def show(site: Site) -> None:
     elif any(one.result.trials for one in decoders) or decoders[0].record.chance is not None:
         show_trials(Store(site.root), decoders, chosen)
     else:
-        _show_movement(str(site.root), board, material(Store(site.root), chosen), chosen)
+        _show_movement("" if site.is_published else str(site.root), material(Store(site.root), chosen), chosen)
 
 
 def _choose_seed(runs: Sequence[Run]) -> int | None:
@@ -110,7 +111,7 @@ def _show_table(decoders: Sequence[Answered]) -> None:
         st.caption(f"Bounds of this recording in {metric_name(metric)}: {said}")
 
 
-def _show_movement(store: str, board: Board, found: Material, chosen: Sequence[Answered]) -> None:
+def _show_movement(own_store: str, found: Material, chosen: Sequence[Answered]) -> None:
     for why in dict.fromkeys(found.missing.values()):
         names = ", ".join(plain(label) for label, reason in found.missing.items() if reason == why)
         st.warning(f"Nothing to draw of {names}: {plain(why)}.", icon=":material/draft:")
@@ -122,14 +123,17 @@ def _show_movement(store: str, board: Board, found: Material, chosen: Sequence[A
         )
     if found.truth is None or NO_ANSWERS in found.missing.values():
         st.markdown("To have both, run the decoder here, with the recordings in reach:")
-        st.code(how_to_get(store, board, chosen[0]), language="bash")
+        st.code(how_to_get(own_store, chosen[0]) or "# a name in the record cannot be typed", language="bash")
     show_window(found, chosen[0].record.bin_s)
 
 
-def how_to_get(store: str, board: Board, one: Answered) -> str:
-    """The command that leaves predictions and the test part in a store."""
-    name, _, task = board.suite.partition("@")[0].partition("/")
-    only = ["--task", task] if task else []
-    profile = board.profile.partition("@")[0]
-    words = ["harness", "eval", "--suite", name, *only, "--tier", board.tier, "--decoder", one.record.decoder.name]
-    return shlex.join([*words, "--profile", profile, "--store", store, "--rerun", "all"])
+def how_to_get(store: str, one: Answered) -> str:
+    """The command that leaves predictions and the test part in a store; empty if a name in it cannot be typed.
+
+    Args:
+        store: Folder; empty for the usual one.
+        one: The decoder that is looked at.
+    """
+    again = command([one.record])
+    more = ["--rerun all", *([f"--store {shlex.quote(store)}"] if store else [])]
+    return again and " \\\n  ".join([again, *more])
