@@ -7,6 +7,7 @@ import pytest
 import scipy.signal
 import torch
 
+from baselines.eeg_networks import training
 from baselines.eeg_networks.conformer import ConformerDecoder
 from baselines.eeg_networks.eegnet import EegNet, EegNetDecoder, Shape
 from baselines.eeg_networks.front import Band, Front, usual_power
@@ -128,6 +129,14 @@ def test_networks_learn_a_rhythm_that_leaves_one_side(fitted, recordings):
     answers = fitted.predict(test.inputs, test.session)[test.scored]
     assert np.mean(answers.argmax(1) == test.targets[test.scored].argmax(1)) >= 0.8
     np.testing.assert_allclose(np.exp(answers).sum(axis=1), 1, rtol=1e-4)
+
+
+def test_a_network_that_learns_nothing_at_first_is_not_given_up_before_half_of_its_updates(recordings, monkeypatch):
+    updates, looks = [], []
+    monkeypatch.setattr(training, "_update", lambda *arguments: updates.append(1))
+    monkeypatch.setattr(training, "held_out_loss", lambda *arguments: looks.append(1) or 0.7)
+    EegNetDecoder(updates=400, epochs=400).fit(recordings[:1], recordings[1:2])
+    assert (len(updates), len(looks)) == (220, 11)
 
 
 def test_norms_stay_within_their_published_limits(fitted):

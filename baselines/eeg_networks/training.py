@@ -23,7 +23,8 @@ class Recipe:
     updates, epochs: Whichever ends sooner; an epoch shows one window of every trial.
     averaging: Decay per update of the running mean of the weights, which is what is validated and kept.
     check_every: Updates between two looks at the held-out loss.
-    patience: Looks without a lower loss before it stops early.
+    patience: Looks without a lower loss before it stops early, in the second half: while the learning rate rises, some
+        networks learn nothing that can be seen.
     frozen: Normalise by what was measured before, without dropout: for a few updates on a few trials.
     """
 
@@ -73,7 +74,7 @@ def learn(network: Any, trials: Trials, held_out: Trials, *, recipe: Recipe, see
         looks_since = 0 if loss < best_loss else looks_since + 1
         if not looks_since or math.isinf(loss):
             best_loss, best = loss, copy.deepcopy(averaged.state_dict())
-        elif looks_since >= recipe.patience:
+        elif looks_since >= recipe.patience and update >= n_updates // 2:
             break
     network.load_state_dict(best)
     network.eval()
