@@ -85,7 +85,7 @@ def main() -> None:
         if not board.simulated:
             parts += real(board, records, images)
     for board, records in kept.items():
-        if board.simulated and board.suite.partition("@")[0] in (WITHIN, ACROSS):
+        if board.simulated and board.suite.partition("@")[0].partition("/")[0] in (WITHIN, ACROSS):
             parts += simulated(board, records, images, store)
     parts += beside()
     parts += [text for board, records in kept.items() for text in board_section(board, records)]
