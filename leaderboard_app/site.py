@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from harness.results.records import Record
@@ -11,6 +12,7 @@ from leaderboard_app.choices import choose
 from leaderboard_app.links import looked_at
 from leaderboard_app.reading import Listing, Row, listing, records
 from leaderboard_app.runs import Board
+from leaderboard_app.table import ranking
 from leaderboard_app.tracks import EVERYBODY, first_choice, tracks_of
 
 LOOK_AGAIN_S = 10.0
@@ -26,6 +28,16 @@ def _listing(root: Path) -> Listing:
 def _records(root: Path, _rows: Sequence[Row], state: int) -> tuple[Record, ...]:
     """`state` stands for the rows, which are long to hash."""
     return records(root, _rows)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _ranking(_records: Sequence[Record], state: int, track: str) -> pd.DataFrame:
+    """`state` stands for the records."""
+    return ranking(_records, track)
+
+
+def _state(rows: Sequence[Row]) -> int:
+    return hash(tuple((row["path"], row["changed_ns"], row["size"]) for row in rows))
 
 
 @dataclass(frozen=True)
@@ -46,11 +58,15 @@ class Site:
 
     def read(self, rows: Sequence[Row]) -> tuple[Record, ...]:
         """The records of these rows, read again only when one of them changed."""
-        return _records(self.root, rows, hash(tuple((r["path"], r["changed_ns"], r["size"]) for r in rows)))
+        return _records(self.root, rows, _state(rows))
 
     def on(self, board: Board) -> tuple[Record, ...]:
         """All records of one board."""
         return self.read(self.listing.boards[board.key][1])
+
+    def ranking(self, board: Board, track: str) -> pd.DataFrame:
+        """A board's table, as `table.ranking` makes it; it is shared, so do not write into it."""
+        return _ranking(self.on(board), _state(self.listing.boards[board.key][1]), track)
 
     def boards(self) -> dict[str, Board]:
         """Key -> board, in order."""

@@ -43,12 +43,13 @@ def show(site: Site) -> None:
     left, right = st.columns([3, 2])
     with left:
         board = site.choose_board(fitting)
-    records: Sequence[Record] = site.on(board)
+    every = site.on(board)
     with right:
-        track = choose_track(records)
+        track = choose_track(every)
     with subject_box:
-        records = _subject(records)
-    _show_ranking(board, track, records, limits)
+        records = _subject(every)
+    table = site.ranking(board, track) if records is every else ranking(records, track)
+    _show_ranking(board, track, table, newest(records), limits)
 
 
 def _wanted(boards: Sequence[Board]) -> Wanted:
@@ -97,9 +98,7 @@ def _subject(records: Sequence[Record]) -> Sequence[Record]:
     return records if chosen == ANY else of_subject(records, chosen)
 
 
-def _show_ranking(board: Board, track: str, records: Sequence[Record], limits: dict[str, float]) -> None:
-    latest = newest(records)
-    whole = ranking(records, track)
+def _show_ranking(board: Board, track: str, whole: pd.DataFrame, latest: Record, limits: dict[str, float]) -> None:
     table = within(whole, limits)
     st.markdown(f"**{plain(title_of(board.suite))}**")
     if board.simulated:

@@ -17,7 +17,6 @@ from leaderboard_app.decoder.standing import membership, runs_named, standing
 from leaderboard_app.links import page_link
 from leaderboard_app.runs import Board, Run
 from leaderboard_app.site import Site, choose_track
-from leaderboard_app.table import ranking
 
 
 def show(site: Site) -> None:
@@ -35,7 +34,7 @@ def show(site: Site) -> None:
     show_card(run)
     if board.simulated:
         st.info("The recordings of this board are simulated.", icon=":material/science:")
-    show_headline(run, standing(ranking(records, track), run), membership(run, records))
+    show_headline(run, standing(site.ranking(board, track), run), membership(run, records))
     show_failures(run)
     _show_links(board, run, track)
     show_recordings(run)

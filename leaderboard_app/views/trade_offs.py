@@ -9,7 +9,6 @@ from leaderboard_app.choices import choose
 from leaderboard_app.links import page_link
 from leaderboard_app.runs import Board, newest
 from leaderboard_app.site import Site, choose_track
-from leaderboard_app.table import ranking
 from leaderboard_app.trade_off_plot import CROWD, trade_off
 from leaderboard_app.trade_offs import Cost, costs_of, limits, points
 from leaderboard_app.wording import interval, metric_name, number, plain, short
@@ -23,7 +22,7 @@ def show(site: Site) -> None:
     left, right = st.columns(2)
     with left:
         track = choose_track(records)
-    table, latest = ranking(records, track), newest(records)
+    table, latest = site.ranking(board, track), newest(records)
     costs = costs_of(table)
     if not costs:
         st.info("No ranked decoder of this track has a cost to plot; the board says who is not ranked, and why.")
