@@ -126,6 +126,10 @@ def open_descriptors() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
+PATIENCE_S = 30.0
+"""A worker whose judge dies while it is still starting ends when it first listens: late on a busy machine."""
+
+
 def left_after(seconds: float, numbers: set[int]) -> set[int]:
     """Which of these processes are still there, at the latest when the time is over."""
     until = time.monotonic() + seconds
@@ -142,7 +146,7 @@ def test_a_worker_killed_in_the_middle_of_a_step_leaves_no_process(level):
         with pytest.raises(DecoderError, match="no answer within"):
             answers(running, ["forks"])
     assert started
-    assert left_after(2, started) == set()
+    assert left_after(PATIENCE_S, started) == set()
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -160,7 +164,7 @@ def test_a_worker_ends_with_its_judge(level):
     judge.kill()
     judge.communicate()
     assert started
-    assert left_after(2, started) == set()
+    assert left_after(PATIENCE_S, started) == set()
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -172,7 +176,7 @@ def test_workers_leave_no_descriptor_and_no_process_behind(level):
         with worker(level) as running:
             answers(running, ["starts_a_thread"])
     assert open_descriptors() == descriptors
-    assert left_after(2, descendants(os.getpid()) - before) == set()
+    assert left_after(PATIENCE_S, descendants(os.getpid()) - before) == set()
 
 
 @NO_SANDBOX
