@@ -5,7 +5,7 @@ import streamlit as st
 from pandas.io.formats.style import Styler
 
 from leaderboard_app.tracks import EVERYBODY
-from leaderboard_app.wording import interval, metric_name, plain, short
+from leaderboard_app.wording import interval, metric_name, notes, other_tracks, plain, short, without_minus_zero
 
 ROW_PX, EDGE_PX = 35, 3
 SHOWN = ("rank", "decoder", "score", "interval", "seed_sd", "p50_ms", "p99_ms", "paced_p99_ms", "misses_percent")
@@ -100,25 +100,15 @@ def _filled(shown: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if name not in empty]
 
 
-def _notes(row: pd.Series) -> str:
-    """What sets a row apart from a quiet run in a sandbox."""
-    failed = "" if row["status"] == "ok" else row["status"]
-    return ", ".join(filter(None, [failed, "noisy" if row["noisy"] else "", _open(row["isolation"])]))
-
-
-def _open(isolation: str) -> str:
-    return "no sandbox" if "process" in isolation else ""
-
-
 def _shown(table: pd.DataFrame, track: str) -> pd.DataFrame:
     """The columns that people read, in the units that they read."""
     return table.assign(
         interval=[interval(a, b) for a, b in zip(table["low"], table["high"], strict=True)],
         misses_percent=table["deadline_miss_rate"] * 100,
         artifact_kib=table["artifact_bytes"] / 1024,
-        also_in=[", ".join(name for name in names.split(", ") if name != track) for names in table["tracks"]],
-        notes=[_notes(row) for _, row in table.iterrows()],
-        score=table["score"].where(table["score"].abs() >= 0.005, table["score"].abs()),  # no "-0.00"
+        also_in=[other_tracks(names, track) for names in table["tracks"]],
+        notes=[notes(row) for _, row in table.iterrows()],
+        score=without_minus_zero(table["score"]),
     )[[*dict.fromkeys(SHOWN + UNRANKED)]]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from leaderboard_app.wording import interval, metric_name, number, short
+from leaderboard_app.wording import interval, metric_name, notes, number, other_tracks, short
 
 Cell = Callable[[Any], str]
 
@@ -47,8 +47,8 @@ def bound_or_ranked(metric: str, track: str) -> Layout:
         Column("Parameters", _of("parameters", lambda n: f"{n:,.0f}")),
         Column("Artefact KiB", _of("artifact_bytes", lambda n: f"{n / 1024:,.1f}")),
         Column("Operations/s", _operations),
-        Column("Also in", lambda row: _others(row, track), is_number=False),
-        Column("Notes", _notes, is_number=False),
+        Column("Also in", lambda row: other_tracks(row["tracks"], track), is_number=False),
+        Column("Notes", notes, is_number=False),
     )
     return Layout(("ranked", "reference", "floor"), columns)
 
@@ -57,7 +57,7 @@ def unranked(metric: str) -> Layout:
     """Decoders without a rank, and why."""
     reason = Column("Reason", _of("reason", str), is_number=False)
     sessions = Column("Sessions", _of("sessions", str))
-    return Layout(("unranked",), (reason, *_scores(metric), sessions, Column("Notes", _notes, is_number=False)))
+    return Layout(("unranked",), (reason, *_scores(metric), sessions, Column("Notes", notes, is_number=False)))
 
 
 def as_cells(table: pd.DataFrame, layout: Layout) -> Cells | None:
@@ -128,14 +128,3 @@ def _operations(row: pd.Series) -> str:
     if pd.isna(row["operations_per_s"]):
         return ""
     return short(row["operations_per_s"]) + (" declared" if row["operations"] == "declared" else "")
-
-
-def _others(row: pd.Series, track: str) -> str:
-    return ", ".join(name for name in row["tracks"].split(", ") if name != track)
-
-
-def _notes(row: pd.Series) -> str:
-    """What sets a row apart from a quiet run in a sandbox."""
-    failed = "" if row["status"] in ("ok", "") else row["status"]
-    no_sandbox = "no sandbox" if "process" in row["isolation"] else ""
-    return ", ".join(filter(None, [failed, "noisy" if row["noisy"] else "", no_sandbox]))

@@ -44,6 +44,23 @@ def interval(low: float, high: float) -> str:
     return "" if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
 
 
+def without_minus_zero(values: pd.Series, digits: int = 2) -> pd.Series:
+    """Numbers of which none is shown as "-0.00" with so many digits; all others as they are."""
+    return values.where(values.abs() >= 0.5 * 10**-digits, values.abs())
+
+
+def other_tracks(names: str, track: str) -> str:
+    """The tracks that a row of `table.ranking` is in, without the one that is looked at."""
+    return ", ".join(name for name in names.split(", ") if name != track)
+
+
+def notes(row: pd.Series) -> str:
+    """What sets a row of `table.ranking` apart from a quiet run in a sandbox."""
+    failed = "" if row["status"] == "ok" else row["status"]
+    no_sandbox = "no sandbox" if "process" in row["isolation"] else ""
+    return ", ".join(filter(None, [failed, "noisy" if row["noisy"] else "", no_sandbox]))
+
+
 def plain(text: str) -> str:
     """Foreign text as Markdown that shows exactly its characters: no links, images, colours, icons or formulas.
 

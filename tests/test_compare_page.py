@@ -1,7 +1,6 @@
 """The page "Compare": its words, its tables, its plot, and the page as a whole."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,29 +19,11 @@ from leaderboard_app.comparison import (
 )
 from leaderboard_app.pairs import Difference, OnRecording, difference
 from leaderboard_app.runs import runs_of
+from tests.pages import run_page
 from tests.records_factory import make_decoder, make_failure, make_judged, make_record, make_session, write_store
 from tests.test_pairs import run, save_draws
 
 BOARD = "made-up-reaching@1/simulated/cpu-1@1"
-
-
-def page_alone(root: str) -> None:
-    from pathlib import Path
-
-    from leaderboard_app.site import Site
-    from leaderboard_app.views.compare import show
-
-    show(Site(Path(root)))
-
-
-def run_page(store: Path, **query: str):
-    from streamlit.testing.v1 import AppTest
-
-    page = AppTest.from_function(page_alone, args=(str(store),), default_timeout=30)
-    page.query_params.update(query)
-    page.run()
-    assert not page.exception
-    return page
 
 
 def compared(mean: float, low: float, high: float, *, metric: str = "r2", how: str = "draws") -> Difference:
@@ -149,10 +130,10 @@ def test_sides_differ_by_shape_as_by_colour_and_a_missing_interval_is_not_drawn(
 
 def test_the_best_two_are_compared_unless_the_address_says_otherwise(tmp_path):
     write_store(tmp_path, [make_judged("low", 0.3), make_judged("high", 0.8), make_judged("mid", 0.6)])
-    page = run_page(tmp_path)
+    page = run_page("compare", tmp_path)
     assert page.code[0].value.startswith("high beats mid by 0.20 in R²")
     assert page.query_params == {}
-    page = run_page(tmp_path, board=BOARD, decoder="low", other="high")
+    page = run_page("compare", tmp_path, board=BOARD, decoder="low", other="high")
     assert page.code[0].value.startswith("high beats low by 0.50 in R²")
     page.selectbox[2].set_value("mid").run()
     assert page.query_params["other"] == "mid" and "mid beats low" in page.code[0].value
@@ -164,38 +145,38 @@ def test_predictions_in_the_store_pair_the_blocks(tmp_path):
     for name, score in (("a", 0.72), ("b", 0.70)):
         draws = {n: score + np.linspace(-0.2, 0.2, 200) + rng.normal(0, 0.001, 200) for n in names}
         write_store(tmp_path, [save_draws(tmp_path, make_record(name, score), draws)])
-    page = run_page(tmp_path)
+    page = run_page("compare", tmp_path)
     assert page.code[0].value.startswith("a beats b by 0.02 in R² (95 % interval 0.02 to 0.02) on 2 recordings")
     assert page.caption[0].value.startswith("Paired: bootstrap draws") and "interval" in page.dataframe[0].value
 
 
 def test_without_predictions_the_page_says_that_nothing_was_paired(tmp_path):
-    page = run_page(write_store(tmp_path, [make_record("a", 0.7), make_record("b", 0.69)]))
+    page = run_page("compare", write_store(tmp_path, [make_record("a", 0.7), make_record("b", 0.69)]))
     assert "cannot be told apart" in page.code[0].value
     assert page.caption[0].value.startswith("Not paired")
 
 
 @pytest.mark.parametrize("records", [[make_record()], [make_record(), make_failure(sessions=[])]])
 def test_one_decoder_alone_is_not_compared(tmp_path, records):
-    page = run_page(write_store(tmp_path, records))
+    page = run_page("compare", write_store(tmp_path, records))
     assert "two decoders" in page.info[0].value and not page.code
 
 
 def test_a_decoder_is_not_compared_with_itself(tmp_path):
     write_store(tmp_path, [make_record("a"), make_record("b")])
-    page = run_page(tmp_path, decoder="a", other="a")
+    page = run_page("compare", tmp_path, decoder="a", other="a")
     assert "the same decoder" in page.info[0].value and not page.code
 
 
 def test_a_decoder_that_failed_is_compared_on_what_it_finished(tmp_path):
-    page = run_page(write_store(tmp_path, [make_record("good"), make_failure("broken")]))
+    page = run_page("compare", write_store(tmp_path, [make_record("good"), make_failure("broken")]))
     assert page.code[0].value.startswith("good beats broken by 0.35 in R² (95 % interval 0.30 to 0.40) on 1 recording")
     assert "broken: no score of all seeds" in page.caption[-1].value.replace("\\", "")
 
 
 def test_decoders_without_a_shared_recording_are_told_so(tmp_path):
     elsewhere = make_record("b", sessions=[make_session("other-1", 0.6)])
-    page = run_page(write_store(tmp_path, [make_record("a"), elsewhere]))
+    page = run_page("compare", write_store(tmp_path, [make_record("a"), elsewhere]))
     assert "no recording that both finished" in page.info[0].value and not page.dataframe
 
 
@@ -203,6 +184,6 @@ def test_names_keep_no_meaning_in_markdown(tmp_path):
     name = "**x** ![y](http://h) $z$"
     decoders = [make_decoder(name), make_decoder("b")]
     records = [make_record(decoder=d, scores={"r2": Score(value=0.5)}) for d in decoders]
-    page = run_page(write_store(tmp_path, records))
+    page = run_page("compare", write_store(tmp_path, records))
     texts = [x.value for x in (*page.markdown, *page.caption)]
     assert any("http" in text for text in texts) and not any("![y](http" in text for text in texts)

@@ -20,6 +20,7 @@ from leaderboard_app.decoder.rules import MEANING, audited
 from leaderboard_app.decoder.standing import membership, runs_named, standing
 from leaderboard_app.runs import runs_of
 from leaderboard_app.table import ranking
+from tests.pages import run_page
 from tests.records_factory import (
     make_decoder,
     make_failure,
@@ -226,31 +227,12 @@ def test_a_label_of_a_run_is_known_by_the_longest_name_in_it():
     assert name_in("wiener-cascade", names) == name_in("nobody (a=1)", names) == ""
 
 
-def draw(root: str) -> None:
-    from pathlib import Path
-
-    from leaderboard_app.site import Site
-    from leaderboard_app.views.decoder import show
-
-    show(Site(Path(root)))
-
-
-def run_page(store: Path, **query: str):
-    from streamlit.testing.v1 import AppTest
-
-    page = AppTest.from_function(draw, default_timeout=30, kwargs={"root": str(store)})
-    page.query_params.update(query)
-    page.run()
-    assert not page.exception
-    return page
-
-
 def text_of(page) -> str:
     return "\n".join(element.value for element in page.markdown)
 
 
 def test_one_old_record_is_a_whole_page(tmp_path):
-    page = run_page(write_store(tmp_path, [make_record()]))
+    page = run_page("decoder", write_store(tmp_path, [make_record()]))
     assert {m.label: m.value for m in page.metric}["Rank"] == "1 of 1"
     assert "There is no card of this decoder" in text_of(page)
     assert "percentiles and no histogram" in " ".join(c.value for c in page.caption)
@@ -262,7 +244,7 @@ def test_a_shipped_decoder_shows_its_card_and_the_histograms(tmp_path):
     record = timed(1)[0].model_copy(update={"decoder": ours, "id": ""})
     from harness.results.records import sealed
 
-    page = run_page(write_store(tmp_path, [sealed(record)]), decoder="wiener")
+    page = run_page("decoder", write_store(tmp_path, [sealed(record)]), decoder="wiener")
     assert page.subheader[0].value == r"Wiener filter \(wiener\)"
     assert "https://doi.org/10.1523/ENEURO.0506-19.2020" in text_of(page)
     assert len(page.get("vega_lite_chart")) + len(page.get("arrow_vega_lite_chart")) >= 2
@@ -270,7 +252,7 @@ def test_a_shipped_decoder_shows_its_card_and_the_histograms(tmp_path):
 
 def test_a_failure_shows_its_error_in_full_and_as_text(tmp_path):
     error = "<script>alert(1)</script> [x](http://h.invalid)\n" + "deep down " * 200
-    page = run_page(write_store(tmp_path, [make_failure(error=error)]), decoder="example-broken")
+    page = run_page("decoder", write_store(tmp_path, [make_failure(error=error)]), decoder="example-broken")
     assert error in [c.value for c in page.code]
     assert {m.label: m.value for m in page.metric}["Rank"] == "none"
     assert "(http://h.invalid)" not in text_of(page) and "<script>" not in re.sub(r"\\(.)", "", text_of(page))
@@ -279,7 +261,7 @@ def test_a_failure_shows_its_error_in_full_and_as_text(tmp_path):
 def test_a_link_by_the_label_of_a_run_opens_that_run(tmp_path):
     records = [make_record(score=0.5), make_record(score=0.6, decoder=make_decoder(parameters={"history_bins": 5}))]
     label = "example-filter (history_bins=10)"
-    page = run_page(write_store(tmp_path, records), decoder=label)
+    page = run_page("decoder", write_store(tmp_path, records), decoder=label)
     assert page.selectbox(key="variant").value == label and page.metric[0].value == "0.50"
     page.selectbox(key="variant").set_value("example-filter (history_bins=5)").run()
     assert page.metric[0].value == "0.60" and page.query_params["variant"] == "example-filter (history_bins=5)"
@@ -289,7 +271,9 @@ def test_picking_another_decoder_leaves_nothing_of_the_one_before(tmp_path):
     settings = [make_decoder("two-settings", parameters={"n": n}) for n in (1, 2)]
     records = [make_record("two-settings", decoder=d, started_utc=LATER) for d in settings]
     other = make_record("other", tier="mini", simulated=False)
-    page = run_page(write_store(tmp_path, [*records, other]), decoder="two-settings", variant="two-settings (n=1)")
+    page = run_page(
+        "decoder", write_store(tmp_path, [*records, other]), decoder="two-settings", variant="two-settings (n=1)"
+    )
     page.selectbox(key="decoder").set_value("other").run()
     assert not page.exception and not page.info
     assert page.selectbox(key="board").value == "made-up-reaching@1/mini/cpu-1@1"
@@ -297,21 +281,21 @@ def test_picking_another_decoder_leaves_nothing_of_the_one_before(tmp_path):
 
 
 def test_a_decoder_that_is_gone_is_told_and_another_shown(tmp_path):
-    page = run_page(write_store(tmp_path, [make_record()]), decoder="[gone](http://h.invalid)")
+    page = run_page("decoder", write_store(tmp_path, [make_record()]), decoder="[gone](http://h.invalid)")
     assert "which is not here" in page.info[0].value and "](" not in page.info[0].value
     assert page.selectbox(key="decoder").value == "example-filter"
 
 
 def test_a_broken_rule_stands_above_the_kept_ones(tmp_path):
     audit = {"memory_is_bounded": Verdict(ok=False, why="grew by *3.2* MiB"), "future_has_no_effect": Verdict(ok=True)}
-    page = run_page(write_store(tmp_path, [make_record(audit=audit)]))
+    page = run_page("decoder", write_store(tmp_path, [make_record(audit=audit)]))
     assert r"**broken:** What it holds in memory does not grow while it streams\. `memory_is_bounded`" in text_of(page)
     assert r"grew by \*3\.2\* MiB" in text_of(page) and page.expander[0].label == "1 of 2 rules kept"
 
 
 def test_several_seeds_have_a_download_each_and_one_command(tmp_path):
     records = [make_record(seed=seed, scores={"r2": Score(value=0.5, low=0.4, high=0.6)}) for seed in (3, 1, 2)]
-    page = run_page(write_store(tmp_path, records))
+    page = run_page("decoder", write_store(tmp_path, records))
     labels = [button.proto.label for button in page.get("download_button")]
     assert labels == [f"Record of seed {seed}, JSON" for seed in (1, 2, 3)]
     assert page.code[0].value.count("--seed") == 3
@@ -319,7 +303,7 @@ def test_several_seeds_have_a_download_each_and_one_command(tmp_path):
 
 def test_empty_numbers_are_dashes(tmp_path):
     aside = make_judged(latency_ms=None, paced_latency_ms=None, delays_ms={}, audit={}, learning=[])
-    page = run_page(write_store(tmp_path, [aside]))
+    page = run_page("decoder", write_store(tmp_path, [aside]))
     assert {m.label: m.value for m in page.metric}["p99 latency, ms"] == "-"
     assert "Nothing was timed" in text_of(page) and "Nothing was audited" in text_of(page)
     assert not pd.isna(page.dataframe[0].value["score"].iloc[0])

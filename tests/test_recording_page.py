@@ -29,6 +29,7 @@ from leaderboard_app.traces import (
 )
 from leaderboard_app.trial_plots import curve_chart, curves, decided_at, matrix, matrix_chart
 from leaderboard_app.views.recording import how_to_get
+from tests.pages import run_page
 from tests.records_factory import make_decoder, make_failure, make_record, make_session
 
 N_BINS, BIN_S = 1500, 0.02
@@ -326,21 +327,7 @@ def keep_truth(store, targets, **changes):
 
 
 def page(store: Store, **query):
-    from streamlit.testing.v1 import AppTest
-
-    def draw(root):
-        from pathlib import Path
-
-        from leaderboard_app.site import Site
-        from leaderboard_app.views.recording import show
-
-        show(Site(Path(root)))
-
-    found = AppTest.from_function(draw, kwargs={"root": str(store.root)}, default_timeout=30)
-    found.query_params.update(query)
-    found.run()
-    assert not found.exception
-    return found
+    return run_page("recording", store.root, **query)
 
 
 def n_charts(found) -> int:

@@ -14,28 +14,11 @@ from harness.registry import find
 from harness.score.stats import PROTOCOL
 from leaderboard_app.views import method
 from leaderboard_app.views.method import text, tracks_table
+from tests.pages import run_page
 from tests.test_docs import FENCE, problem_with, shell_lines
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("method", "submit", "changes")
-
-
-def alone(name: str, root: str) -> None:
-    """One page, as the site draws it."""
-    import importlib
-    from pathlib import Path
-
-    from leaderboard_app.site import Site
-
-    importlib.import_module(f"leaderboard_app.views.{name}").show(Site(Path(root)))
-
-
-def drawn(name, root):
-    from streamlit.testing.v1 import AppTest
-
-    page = AppTest.from_function(alone, default_timeout=30, kwargs={"name": name, "root": str(root)}).run()
-    assert not page.exception
-    return page
 
 
 def rows(page):
@@ -50,13 +33,13 @@ def code(page, *languages):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_drawn_without_any_record(name, tmp_path):
-    page = drawn(name, tmp_path / "nothing")
+    page = run_page(name, tmp_path / "nothing")
     assert len(page.title) == 1
     assert " ".join(m.value for m in page.markdown).split() == text(name).replace(method.HERE, "").split()
 
 
 def test_the_tracks_of_the_page_have_the_limits_of_their_files(tmp_path):
-    table = drawn("method", tmp_path).dataframe[0].value.set_index("Track")
+    table = run_page("method", tmp_path).dataframe[0].value.set_index("Track")
     for path in shipped("tracks").glob("*.yaml"):
         track = yaml.safe_load(path.read_text())
         limits = {name: track[name] for name in BUDGETS if name in track}

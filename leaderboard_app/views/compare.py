@@ -21,7 +21,7 @@ from leaderboard_app.links import page_link
 from leaderboard_app.pairs import Difference, difference
 from leaderboard_app.runs import Board, Run, runs_of
 from leaderboard_app.site import Site
-from leaderboard_app.wording import interval, metric_name, plain
+from leaderboard_app.wording import interval, metric_name, plain, without_minus_zero
 
 MANY_LINKS = 24
 
@@ -77,7 +77,7 @@ def _show_recordings(found: Difference, board: Board) -> None:
     st.markdown(plain(wins(found)))
     st.altair_chart(differences(found), alt=f"By how much {found.a} is better than {found.b} on each recording")
     table = by_recording(found)
-    table["difference"] = table["difference"].where(table["difference"].abs() >= 0.0005, 0.0)  # no "-0.000"
+    table["difference"] = without_minus_zero(table["difference"], digits=3)
     table["interval"] = [interval(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
     num, text = st.column_config.NumberColumn, st.column_config.TextColumn
     columns = ["session", "a", "b", "difference", *(["interval"] if table["interval"].any() else [])]

@@ -15,7 +15,7 @@ from leaderboard_app.recording_window import show_window
 from leaderboard_app.recordings import Answered, answered, bounds_of, recordings_of, seeds_of, table_of
 from leaderboard_app.runs import Run, runs_of
 from leaderboard_app.site import Site
-from leaderboard_app.wording import interval, metric_name, number, plain
+from leaderboard_app.wording import interval, metric_name, number, plain, without_minus_zero
 
 MOST_DECODERS, FIRST_DECODERS = 4, 3
 NEWEST = "newest"
@@ -84,8 +84,7 @@ def _show_table(decoders: Sequence[Answered]) -> None:
     """Every decoder of the board on this recording."""
     table = table_of(decoders)
     spans = [interval(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
-    score = table["score"].where(table["score"].abs() >= 0.005, table["score"].abs())  # no "-0.00"
-    shown = table.assign(interval=spans, score=score).dropna(axis=1, how="all")
+    shown = table.assign(interval=spans, score=without_minus_zero(table["score"])).dropna(axis=1, how="all")
     columns = ["decoder", "seed", "score", "interval", "p99_ms", "status", "error"]
     text, num = st.column_config.TextColumn, st.column_config.NumberColumn
     empty = [name for name in ("interval", "error") if shown[name].eq("").all()]
