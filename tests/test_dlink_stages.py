@@ -19,6 +19,7 @@ from baselines.dlink.decoders import (
     DlinkTop1,
     DlinkUniform,
 )
+from baselines.dlink.distillation import Lessons, Terms, learn_from_teacher
 from baselines.dlink.shape import PRESETS, Clock
 from baselines.dlink.windows import pool_of
 from baselines.pretraining import Objective, Recipe, Stage, Training
@@ -139,6 +140,25 @@ def test_the_mean_weight_of_each_layer_is_kept(kind, expected):
     assert weights.sum() == pytest.approx(1, rel=1e-5)
     if expected is not None:
         np.testing.assert_allclose(weights, expected)
+
+
+# A hard choice can itself tell classes apart, so windows of one class may go to a layer that says nothing.
+@pytest.mark.parametrize("choice, least", [("router", 0.6), ("top1", 0.3)])
+def test_a_router_goes_to_the_layer_that_says_most_and_not_to_the_one_easiest_to_imitate(choice, least):
+    torch.manual_seed(0)
+    session = recording().session
+    pool = pool_of([recording(6)], [], CLOCK, stride_s=0.5, labelled=True)
+    n, rng = len(pool.windows), np.random.default_rng(0)
+    hidden = np.zeros((n, 3, 4, CLOCK.n_patches, 16), np.float16)
+    hidden[:, :2] = rng.normal(size=hidden[0, 0].shape[-1])  # the same for all windows: imitated at once
+    hidden[:, 2] = rng.normal(size=hidden[:, 2].shape)
+    hidden[:, 2, 0] += 2 * pool.labels[:, None, None] * rng.normal(size=16)
+    lessons = Lessons(pool, np.zeros((n, 16), np.float32), hidden, None)
+    student = DlinkLastLayer(preset="tiny").module("student", session)
+    recipe = replace(PRESETS["tiny"].distilling, updates=120, most_epochs=120)
+    how = {"seed": 0, "checkpoint": Memory()}
+    weights = learn_from_teacher(student, lessons, recipe, terms=Terms(), layers=choice, how=how)
+    assert weights[2] > least
 
 
 def test_all_students_of_one_seed_have_the_same_teacher():

@@ -22,7 +22,8 @@ from baselines.dlink.windows import Pool
 from baselines.pretraining import Objective, Recipe, Training, device_to_train_on
 
 BATCH_WINDOWS = 16
-ENTROPY = 0.01
+ENTROPY = 1.0
+PROBE_DROPOUT = 0.5
 IMITATION_FIRST = 0.2
 """Share of the updates before labels and the teacher's answers count: 10 epochs of 50."""
 
@@ -58,11 +59,16 @@ class Lessons:
 
 
 class Pupil(torch.nn.Module):
-    """A student with the router that only its training needs."""
+    """A student with what only its training needs: the router, and a probe that reads labels from mixed layers."""
 
     def __init__(self, student: Student, router: Router, n_patches: int):
         super().__init__()
         self.student, self.router = student, router
+        if router.learns:
+            n_features = student.spatial.in_features * router.width
+            self.probe = torch.nn.Sequential(
+                torch.nn.Dropout(PROBE_DROPOUT), torch.nn.Linear(n_features, student.head.out_features)
+            )
         self.stretch: Any
         stretch = torch.from_numpy(stretching(n_patches, -(-n_patches // 2)))
         self.register_buffer("stretch", stretch, persistent=False)
@@ -142,12 +148,16 @@ def distillation_loss(pupil: Pupil, given: Given, terms: Terms, *, only_imitatio
 
 
 def imitation_loss(pupil: Pupil, output: Output, given: Given, terms: Terms) -> Any:
-    """The terms that look at features; the router learns from them, the teacher does not."""
+    """The terms that look at features, and those that the router learns from.
+
+    The student does not move the lesson: else the router would choose the layer that is easiest to imitate.
+    """
     weights, soft = pupil.router(given.embedding, given.hidden.flatten(2, 3))
     lesson = mixed(weights, given.hidden)
-    total = terms.mimic * mimic_loss(output.imitation, lesson)
-    if pupil.router.learns:
-        total = total + ENTROPY * entropy_shortfall(soft)
+    # Of what is held out, the student's terms alone are measured: the probe shall not say when it stops.
+    routing = routing_loss(pupil, lesson, soft, given) if pupil.router.learns and pupil.training else 0.0
+    lesson = lesson.detach()
+    total = routing + terms.mimic * mimic_loss(output.imitation, lesson)
     if terms.spectral:
         total = total + terms.spectral * spectral_loss(output.imitation, lesson, terms.phase)
     if terms.compressed:
@@ -157,6 +167,12 @@ def imitation_loss(pupil: Pupil, output: Output, given: Given, terms: Terms) -> 
         seen = torch.einsum("pc,bcsd->bpsd", place.weight.detach(), lesson) + place.bias.detach()[:, None, None]
         total = total + terms.compressed * spectral_loss(back, seen, terms.phase)
     return total
+
+
+def routing_loss(pupil: Pupil, lesson: Any, soft: Any, given: Given) -> Any:
+    """What the router learns from: labels, read from the mixed layers by a linear probe, and not to collapse."""
+    seen = pupil.probe(lesson.mean(dim=2).flatten(1))
+    return label_loss(seen, given.labels) + ENTROPY * entropy_shortfall(soft)
 
 
 def spectral_loss(imitation: Any, lesson: Any, phase: float) -> Any:

@@ -49,11 +49,7 @@ def magnitude_loss(imitation: Any, lesson: Any) -> Any:
 
 
 def phase_loss(imitation: Any, lesson: Any) -> Any:
-    """1 - cosine of the difference in phase, weighted by the lesson's magnitude along frequencies; complex spectra.
-
-    Nothing flows back to the lesson: a router could otherwise turn its phases.
-    """
-    lesson = lesson.detach()
+    """1 - cosine of the difference in phase, weighted by the lesson's magnitude along frequencies; complex spectra."""
     size = magnitude(lesson)
     agreement = (lesson * imitation.conj()).real / (size * magnitude(imitation))
     weights = size / size.sum(dim=2, keepdim=True)

@@ -20,7 +20,7 @@ class Router(torch.nn.Module):
 
     def __init__(self, choice: LayerChoice, width: int):
         super().__init__()
-        self.choice = choice
+        self.choice, self.width = choice, width
         if self.learns:
             self.score = torch.nn.Sequential(
                 torch.nn.Linear(2 * width, ROUTER_WIDTH), torch.nn.GELU(), torch.nn.Linear(ROUTER_WIDTH, 1, bias=False)
