@@ -78,14 +78,15 @@ class Attention(torch.nn.Module):
         super().__init__()
         self.n_heads = n_heads
         self.enter, self.leave = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
-        self.dropout = torch.nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, x: Any) -> Any:
         """(..., n_tokens, width) -> the same shape."""
-        shape = (*x.shape[:-1], 3, self.n_heads, x.shape[-1] // self.n_heads)
-        query, key, value = self.enter(x).reshape(shape).movedim((-3, -2), (0, -3))
-        shares = self.dropout((query @ key.transpose(-1, -2) / math.sqrt(shape[-1])).softmax(dim=-1))
-        return self.leave((shares @ value).movedim(-3, -2).flatten(-2))
+        shape = (-1, x.shape[-2], 3, self.n_heads, x.shape[-1] // self.n_heads)
+        query, key, value = self.enter(x).reshape(shape).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        seen = torch.nn.functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        return self.leave(seen.transpose(1, 2).reshape(x.shape))
 
 
 class CrissCross(torch.nn.Module):
