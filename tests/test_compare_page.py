@@ -19,6 +19,7 @@ from leaderboard_app.comparison import (
 )
 from leaderboard_app.pairs import Difference, OnRecording, difference
 from leaderboard_app.runs import runs_of
+from tests.movement_store import movement_store
 from tests.pages import run_page
 from tests.records_factory import make_decoder, make_failure, make_judged, make_record, make_session, write_store
 from tests.test_pairs import run, save_draws
@@ -187,3 +188,18 @@ def test_names_keep_no_meaning_in_markdown(tmp_path):
     page = run_page("compare", write_store(tmp_path, records))
     texts = [x.value for x in (*page.markdown, *page.caption)]
     assert any("http" in text for text in texts) and not any("![y](http" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "parts, says",
+    [
+        ({}, "Of 3 blocks of 10 s, close is ahead in 3"),
+        ({"truth": False}, "what was true is not in this store"),
+        ({"predictions": False}, "no predictions in this store"),
+    ],
+)
+def test_within_a_recording_the_page_says_where_each_is_ahead_or_why_it_cannot(tmp_path, parts, says):
+    page = run_page("compare", movement_store(tmp_path, **parts).root)
+    shown = " ".join(element.value for element in (*page.markdown, *page.caption)).replace("\\", "")
+    assert says in shown
+    assert len(page.get("vega_lite_chart")) == (1 if parts else 2)

@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from leaderboard_app.choices import choose
+from leaderboard_app.compare_blocks import show_blocks
 from leaderboard_app.compare_plot import differences
 from leaderboard_app.comparison import (
     by_recording,
@@ -23,13 +24,11 @@ from leaderboard_app.runs import Board, Run, runs_of
 from leaderboard_app.site import Site
 from leaderboard_app.wording import interval, metric_name, plain, without_minus_zero
 
-MANY_LINKS = 24
-
 
 def show(site: Site) -> None:
     """Choose two decoders; then their difference, where each one wins, and what each costs."""
     st.title("Compare two decoders", anchor=False)
-    board = site.choose_board(forgets=["decoder", "other"])
+    board = site.choose_board(forgets=["decoder", "other", "recording"])
     runs = comparable(runs_of(site.on(board)))
     if len(runs) < 2:
         st.info("A comparison takes two decoders that finished a recording; this board has fewer.")
@@ -48,7 +47,8 @@ def show(site: Site) -> None:
         st.info("There is no recording that both finished with all their seeds, by the same file.")
         return
     _show_difference(found, board, a)
-    _show_recordings(found, board)
+    _show_recordings(found)
+    show_blocks(site, board, found, (a, b))
     _show_costs(a, b)
     for run in (a, b):
         page_link("decoder", f"More of {plain(run.label)}", board=board.key, decoder=run.label)
@@ -72,11 +72,12 @@ def _show_difference(found: Difference, board: Board, a: Run) -> None:
         st.caption(":material/science: Simulated recordings: they say nothing about a brain.")
 
 
-def _show_recordings(found: Difference, board: Board) -> None:
+def _show_recordings(found: Difference) -> None:
     st.subheader("Recording by recording", anchor=False)
     st.markdown(plain(wins(found)))
     st.altair_chart(differences(found), alt=f"By how much {found.a} is better than {found.b} on each recording")
     table = by_recording(found)
+    table[["a", "b"]] = table[["a", "b"]].apply(without_minus_zero)
     table["difference"] = without_minus_zero(table["difference"], digits=3)
     table["interval"] = [interval(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
     num, text = st.column_config.NumberColumn, st.column_config.TextColumn
@@ -96,11 +97,6 @@ def _show_recordings(found: Difference, board: Board) -> None:
         },
         alt=f"{metric_name(found.metric)} of both decoders on each recording",
     )
-    with st.expander("Open a recording"):
-        for row in found.recordings[:MANY_LINKS]:
-            page_link("recording", plain(row.session), board=board.key, recording=row.session)
-        if len(found.recordings) > MANY_LINKS:
-            st.caption(f"The first {MANY_LINKS} of {len(found.recordings)}.")
 
 
 def _show_costs(a: Run, b: Run) -> None:
