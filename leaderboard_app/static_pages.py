@@ -14,7 +14,6 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.results.records import Record
-from leaderboard_app.plots import score_latency
 from leaderboard_app.published import published
 from leaderboard_app.reading import Row, listing, records
 from leaderboard_app.runs import Board, newest, runs_of
@@ -22,6 +21,7 @@ from leaderboard_app.static_rows import as_cells, bound_or_ranked, published_cel
 from leaderboard_app.suites import title_of
 from leaderboard_app.table import ranking
 from leaderboard_app.tracks import EVERYBODY, first_choice, tracks_of
+from leaderboard_app.trade_off_plot import DRAWN, score_latency
 from leaderboard_app.wording import as_csv, metric_name
 
 Files = dict[str, bytes]
@@ -31,12 +31,7 @@ MANIFEST = "files.json"
 """Lists all other files of a copy with their SHA-256; a folder that has it is one of ours."""
 
 WIDTHS_PX = {"": 720, "-narrow": 300}
-HEIGHT_PX = 460
-DRAWN = ["kind", "decoder", "score", "low", "high", "p50_ms", "p99_ms", "parameters", "n_seeds"]
-"""All that the plot reads: each further column would be copied into each of its layers."""
 
-MOST_NARROW_PX = 400
-"""Below this width, a legend has one column."""
 LOOK = {
     "axis": {"labelFontSize": 12, "titleFontSize": 13},
     "legend": {"labelFontSize": 12, "columnPadding": 28, "labelLimit": 260},
@@ -101,7 +96,7 @@ def _track_files(
     timed = table[(table["kind"] == "ranked") & (table["p99_ms"] > 0)]
     if not timed.empty:
         charts = {f"{stem}{suffix}.svg": width_px for suffix, width_px in WIDTHS_PX.items()}
-        spec = score_latency(table[DRAWN], metric=metric, bin_s=bin_s, height_px=HEIGHT_PX).to_dict(validate=False)
+        spec = score_latency(table[DRAWN], metric=metric, bin_s=bin_s).to_dict(validate=False)
         files |= {path: svg(spec, width_px).encode() for path, width_px in charts.items()}
     shown = {
         "stem": stem,
@@ -166,10 +161,7 @@ def _listed(root: Path, row: Row) -> dict[str, str]:
 
 def svg(spec: dict[str, Any], width_px: int) -> str:
     """A Vega-Lite chart as SVG, drawn without a browser and without a request; on white, whatever the page's colour."""
-    config = spec["config"]
-    if width_px < MOST_NARROW_PX:
-        config = config | {"legend": config["legend"] | {"columns": 1}}
-    sized = spec | {"width": width_px, "background": "white", "config": config}
+    sized = spec | {"width": width_px, "background": "white"}
     version = "v" + ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     return _numbered(str(vl_convert.vegalite_to_svg(sized, vl_version=version, config=LOOK, allowed_base_urls=[])))
 

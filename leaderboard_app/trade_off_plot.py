@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
+from harness.score.metrics import metric as metric_of
 from leaderboard_app.plots import BOUND_DASHES, COLOURS, GREY, SHAPES, best_bound
-from leaderboard_app.trade_offs import Cost, Limit, decades
+from leaderboard_app.trade_offs import COSTS, Cost, Limit, decades, limits, points
 from leaderboard_app.wording import interval, metric_name, number
 
 PLOT_PX, LABEL_PX = 420, 15
@@ -20,6 +21,9 @@ FITS = f"{PLACE} > min({NAME_PX}, {LETTER_PX} * length(datum.decoder)) + 8"
 BESIDE = {"align": f"{FITS} ? 'right' : 'left'", "dx": f"{FITS} ? -4 : 4"}
 BESIDE |= {"limit": f"{FITS} ? {NAME_PX} : width - {PLACE}"}
 """A name stands left of its point, where no better decoder is, unless the plot's edge is too near."""
+
+DRAWN = ["kind", "decoder", "score", "low", "high", "p99_ms", "n_seeds"]
+"""All that the plot against latency reads: each further column would be copied into each of its layers."""
 
 HOLLOW = "transparent"
 CROWD = 48
@@ -37,6 +41,20 @@ class Frame:
     x: alt.X
     y: alt.Y
     y_title: str
+
+
+def score_latency(table: pd.DataFrame, *, metric: str, bin_s: float) -> alt.LayerChart:
+    """Plot every ranked and timed decoder against its p99 latency, with the bin's length as the limit.
+
+    Args:
+        table: What `table.ranking` returns; of its columns `DRAWN` are enough.
+        metric: Name of the score.
+        bin_s: Length of a bin; a decoder right of it cannot keep up.
+    """
+    up = metric_of(metric).higher_is_better
+    found = points(table, COSTS["p99"], higher_is_better=up)
+    lines = limits("p99", [], bin_s=bin_s)
+    return trade_off(found, table, COSTS["p99"], lines, metric=metric, up=1 if up else -1)
 
 
 def trade_off(

@@ -10,10 +10,11 @@ import pytest
 
 from harness.results.records import Score
 from leaderboard_app.grids import worded
-from leaderboard_app.plots import COLOURS, score_latency
+from leaderboard_app.plots import COLOURS
 from leaderboard_app.runs import Board
 from leaderboard_app.table import ranking
 from leaderboard_app.tracks import tracks_of
+from leaderboard_app.trade_off_plot import score_latency
 from leaderboard_app.wording import WORD_JOINER, as_csv, as_json, as_parquet, interval, plain, short
 from tests.records_factory import (
     make_decoder,
@@ -254,7 +255,7 @@ def test_decoders_in_the_plot_differ_by_shape_and_by_colour():
     spec = json.loads(score_latency(ranking(make_field()), metric="r2", bin_s=0.02).to_json())
     marks = next(layer for layer in spec["layer"] if "shape" in layer.get("encoding", {}))["encoding"]
     assert marks["x"]["scale"]["type"] == "log"
-    looks = list(zip(marks["shape"]["scale"]["range"], marks["color"]["scale"]["range"], strict=True))
+    looks = list(zip(marks["shape"]["scale"]["range"], marks["stroke"]["scale"]["range"], strict=True))
     assert len(set(looks)) == len(looks)
 
 

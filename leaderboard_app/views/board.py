@@ -10,12 +10,12 @@ from leaderboard_app.details import show_details
 from leaderboard_app.filters import KINDS, LIMITS, Wanted, of_subject, subjects_of, within
 from leaderboard_app.grids import show_ranked, show_unranked
 from leaderboard_app.links import page_link
-from leaderboard_app.plots import score_latency
 from leaderboard_app.published import show_published
 from leaderboard_app.runs import Board, newest
 from leaderboard_app.site import Site, choose_track
 from leaderboard_app.suites import MODALITIES, modality_of, title_of
 from leaderboard_app.table import ranking
+from leaderboard_app.trade_off_plot import score_latency
 from leaderboard_app.wording import as_csv, as_json, as_parquet, plain, short
 
 ANY = "any"
