@@ -48,9 +48,14 @@ def evaluate(plan: Plan, watch: Watch) -> list[Record]:
     Raises:
         UsageError: If the suite cannot be evaluated as asked, or its task does not give what a decoder reads.
     """
-    refuse_unserved(plan)
-    runs = [run for ref in plan.decoders for run in _runs(plan, ref)]
-    tests = _tests(plan, runs)
+    tests = tests_of(plan)
+    run_tests(plan, tests, watch)
+    runs = {id(test.share.run): test.share.run for test in tests}
+    return [_record(plan, run, [test for test in tests if test.share.run is run]) for run in runs.values()]
+
+
+def run_tests(plan: Plan, tests: Sequence[Test], watch: Watch) -> None:
+    """Do test passes and all learning that they need, as far as it is not in the plan's store."""
     stages = stages_of([stage for test in tests for stages in (test.learned, *test.extra.values()) for stage in stages])
     watch.total(sum(map(len, stages)) + len(tests))
     for stage in stages:
@@ -60,7 +65,16 @@ def evaluate(plan: Plan, watch: Watch) -> list[Record]:
     for test in tests:
         with alone():
             watch.done(test.do())
-    return [_record(plan, run, [test for test in tests if test.share.run is run]) for run in runs]
+
+
+def tests_of(plan: Plan) -> list[Test]:
+    """All test passes of a plan, by runs, none of them done.
+
+    Raises:
+        UsageError: As `evaluate`.
+    """
+    refuse_unserved(plan)
+    return _tests(plan, [run for ref in plan.decoders for run in _runs(plan, ref)])
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from harness.results import cells
 from harness.results.assemble import Run
 from harness.results.records import LearningStage, canonical, sha256
 from harness.results.store import Store
-from harness.types import Recording
+from harness.types import Recording, SessionInfo
 
 Purpose = Literal["score", "again", "blind"]
 """What for: to be scored; to learn the same again from the same seed; to learn nothing, from wrong labels."""
@@ -94,6 +94,11 @@ class Learning(ABC):
             with Notes(self.notes) as notes:
                 learned = judge.learn(self.share.candidate(), self.lesson(), after=before, notes=notes)
                 learned = replace(learned, fit_s=notes.total_s(learned.fit_s))
+        self._keep(learned)
+        if learned.status == "ok":
+            Notes(self.notes).remove()
+
+    def _keep(self, learned: judge.Fitted) -> None:
         kept = {
             "status": learned.status,
             "error": learned.error,
@@ -102,8 +107,21 @@ class Learning(ABC):
             "history": [stage.model_dump() for stage in self._history(learned)],
         }
         cells.write_folder(self.folder, {"fit.json": canonical(kept), "artifact.safetensors": learned.artifact})
-        if learned.status == "ok":
-            Notes(self.notes).remove()
+
+    def leave(self, content: bytes) -> None:
+        """Keep what was learned elsewhere, as if this stage and those before it had learned it here.
+
+        Args:
+            content: The artefact; stages before this one are not read again and keep an empty one.
+        """
+        if self.before:
+            self.before.leave(b"")
+        self._keep(judge.Fitted("ok", None, content, 0.0, self._seen()))
+
+    def _seen(self) -> list[SessionInfo]:
+        """The sessions that what is learned here knows: an adaptation adds to those of the stage before."""
+        earlier = self.before._seen() if self.before and self.stage == "adapt" else []
+        return [*self.lesson().sessions, *earlier]
 
     @property
     def name(self) -> str:

@@ -4,8 +4,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from harness.results.published import open_store
 from harness.results.shown import Shown
-from harness.results.store import Store
 from leaderboard_app.answers import Material, material
 from leaderboard_app.blocks import gains, who_gains
 from leaderboard_app.choices import choose
@@ -37,7 +37,7 @@ def show_blocks(site: Site, board: Board, found: Difference, runs: tuple[Run, Ru
     names = sorted({row.session for row in found.recordings})
     session = choose("recording", "Recording", {name: name for name in names}, names[0])
     a, b = _pair(runs, session)
-    store = Store(site.root)
+    store = open_store(site.root)
     there = material(store, [a, b])
     if why := _why_not(there):
         st.caption(plain(f"Where in time one is better cannot be shown here: {why}."))

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import BadData
+from harness.results.published import open_store
 from harness.results.records import Record
 from harness.results.shown import read_arrays
-from harness.results.store import Store
 from leaderboard_app.runs import Run
 
 NO_DRAWS: dict[str, np.ndarray] = {}
@@ -36,7 +36,7 @@ def draws_of(root: Path, run: Run) -> dict[str, np.ndarray]:
 
 def _draws(root: Path, record: Record) -> dict[str, np.ndarray]:
     """One seed's draws, if its file is the one that its record speaks of."""
-    path, names = Store(root).predictions(record), [s.session for s in record.sessions]
+    path, names = open_store(root).predictions(record), [s.session for s in record.sessions]
     try:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != record.predictions_sha256:

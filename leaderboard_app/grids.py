@@ -112,7 +112,10 @@ def _shown(table: pd.DataFrame, track: str) -> pd.DataFrame:
     )[[*dict.fromkeys(SHOWN + UNRANKED)]]
 
 
-NOTES_HELP = "noisy: the machine was busy. no sandbox: a separate process, but with files in reach."
+NOTES_HELP = (
+    "reproduced: somebody ran it again, and the receipt says so; reference: on a reference machine. learned from test "
+    "data: its card says so. noisy: the machine was busy. no sandbox: a separate process, but with files in reach."
+)
 MISSED_HELP = "Bins answered after their length: with bins sent at their real times, where that was done."
 OPERATIONS_HELP = (
     "Effective operations a second: products without a zero, gates included; declared: the decoder says so, nobody "

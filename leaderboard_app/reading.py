@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.errors import BadData
 from harness.results import index
+from harness.results.published import open_store
+from harness.results.reading import read_record
 from harness.results.records import Record
-from harness.results.store import Store
 from leaderboard_app.runs import Board
 
 Row = dict[str, Any]
@@ -47,7 +49,7 @@ class Listing:
 
 def listing(root: Path) -> Listing:
     """List a store by its index, which is brought up to date; a broken file is named and costs the others nothing."""
-    rows = index.rows(Store(root)) if root.is_dir() else []
+    rows = index.rows(open_store(root)) if root.is_dir() else []
     whole = [row for row in rows if not row["problem"]]
     bad = [BadFile(r["path"], _short(r["problem"], root)) for r in rows if r["problem"]]
     return Listing(tuple(whole), tuple(bad))
@@ -65,10 +67,18 @@ def records(root: Path, rows: Iterable[Row]) -> tuple[Record, ...]:
     found = []
     for row in rows:
         try:
-            found.append(Record.model_validate_json((root / row["path"]).read_bytes()))
-        except (OSError, ValueError):
+            found.append(_record(root / row["path"]))
+        except (OSError, BadData):
             continue
     return tuple(found)
+
+
+def _record(path: Path) -> Record:
+    """As it is, or if it is of an older schema brought up to date, which takes longer."""
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValueError:
+        return read_record(path)
 
 
 def _short(problem: str, root: Path) -> str:

@@ -14,6 +14,7 @@ from leaderboard_app.reading import Listing, Row, listing, records
 from leaderboard_app.runs import Board
 from leaderboard_app.table import ranking
 from leaderboard_app.tracks import EVERYBODY, first_choice, tracks_of
+from leaderboard_app.trust import Mark, marks_of
 
 LOOK_AGAIN_S = 10.0
 """A store that is being written to is listed anew after this time."""
@@ -30,10 +31,16 @@ def _records(root: Path, _rows: Sequence[Row], state: int) -> tuple[Record, ...]
     return records(root, _rows)
 
 
+@st.cache_resource(ttl=LOOK_AGAIN_S, show_spinner=False, max_entries=32)
+def _marks(root: Path, _records: Sequence[Record], state: int) -> dict[str, Mark]:
+    """`state` stands for the records; receipts come beside them without a change of theirs."""
+    return marks_of(root, _records)
+
+
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _ranking(_records: Sequence[Record], state: int, track: str) -> pd.DataFrame:
+def _ranking(_records: Sequence[Record], state: int, track: str, marks: dict[str, Mark]) -> pd.DataFrame:
     """`state` stands for the records."""
-    return ranking(_records, track)
+    return ranking(_records, track, marks)
 
 
 def _state(rows: Sequence[Row]) -> int:
@@ -66,7 +73,11 @@ class Site:
 
     def ranking(self, board: Board, track: str) -> pd.DataFrame:
         """A board's table, as `table.ranking` makes it; it is shared, so do not write into it."""
-        return _ranking(self.on(board), _state(self.listing.boards[board.key][1]), track)
+        return _ranking(self.on(board), _state(self.listing.boards[board.key][1]), track, self.marks(board))
+
+    def marks(self, board: Board) -> dict[str, Mark]:
+        """Id of a record -> its mark, for those of a board that have one."""
+        return _marks(self.root, self.on(board), _state(self.listing.boards[board.key][1]))
 
     def boards(self) -> dict[str, Board]:
         """Key -> board, in order."""

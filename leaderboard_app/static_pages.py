@@ -22,6 +22,7 @@ from leaderboard_app.suites import title_of
 from leaderboard_app.table import ranking
 from leaderboard_app.tracks import EVERYBODY, first_choice, tracks_of
 from leaderboard_app.trade_off_plot import DRAWN, score_latency
+from leaderboard_app.trust import Marks, marks_of
 from leaderboard_app.wording import as_csv, metric_name
 
 Files = dict[str, bytes]
@@ -55,7 +56,7 @@ def files_of(root: Path) -> Files:
     boards = []
     for board, rows in found.boards.values():
         if held := records(root, rows):
-            files |= _board_files(board, held, newest_utc)
+            files |= _board_files(board, held, newest_utc, marks_of(root, held))
             boards.append(_about(board, held))
     files["records.json"] = _json([_listed(root, row) for row in found.rows])
     files["index.html"] = _page("index.html", boards=boards, bad_files=found.bad_files, newest_utc=newest_utc)
@@ -63,13 +64,13 @@ def files_of(root: Path) -> Files:
     return files | {MANIFEST: _json({"made_by": "harness board --static", "sha256": sums})}
 
 
-def _board_files(board: Board, held: Sequence[Record], newest_utc: str) -> Files:
+def _board_files(board: Board, held: Sequence[Record], newest_utc: str, marks: Marks) -> Files:
     """The page of one board, and a CSV, a JSON and two widths of a plot for each track."""
     names = tracks_of(held) or {EVERYBODY: 1}
     files: Files = {}
     tracks = []
     for name, version in names.items():
-        table = ranking(held, name)
+        table = ranking(held, name, marks)
         own, shown = _track_files(board, held, table, name=name, label=f"{name}@{version}")
         files |= own
         tracks.append(shown)

@@ -18,18 +18,22 @@ from leaderboard_app.measured import mean
 from leaderboard_app.pairs import tie_groups
 from leaderboard_app.runs import Data, Run, newest, runs_of, shared_data
 from leaderboard_app.tracks import DEFAULT, qualified, tracks_of, why_not
+from leaderboard_app.trust import Marks, all_contaminated, lowest
 
-TEXT = ("kind", "decoder", "tracks", "sessions", "isolation", "status", "reason", "started_utc", *measured.TEXT)
+TEXT = ("kind", "decoder", "tracks", "sessions", "isolation", "status", "reason", "started_utc")
+TEXT += ("trust", "contaminated", *measured.TEXT)
 NUMBERS = ("score", "low", "high", "seed_sd", "n_seeds", *measured.NUMBERS)
+NOTHING_KNOWN: Marks = {}
 COLUMNS = ("rank", *TEXT, *NUMBERS, "noisy")
 
 
-def ranking(records: Sequence[Record], track: str = DEFAULT) -> pd.DataFrame:
+def ranking(records: Sequence[Record], track: str = DEFAULT, marks: Marks = NOTHING_KNOWN) -> pd.DataFrame:
     """Rank the decoders of one board.
 
     Args:
         records: Records of one `Board`; may be none.
         track: Name of the track that decides who is ranked; its newest version among the records counts.
+        marks: Of the records.
 
     Returns:
         One row per decoder, best first, references and floors between them at their score, unranked rows last.
@@ -41,7 +45,7 @@ def ranking(records: Sequence[Record], track: str = DEFAULT) -> pd.DataFrame:
     data = shared_data(runs)
     versions = tracks_of(records)
     reasons = [_unranked_because(run, data, (track, versions.get(track, 1))) for run in runs]
-    rows = [_row(run, reason, versions) for run, reason in zip(runs, reasons, strict=True)]
+    rows = [_row(run, reason, versions) | _marked(run, marks) for run, reason in zip(runs, reasons, strict=True)]
     rows += _bounds([r for run in runs if run.data == data for r in run.records if r.status == "ok"])
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(
         dict.fromkeys(NUMBERS, float) | dict.fromkeys(TEXT, object)
@@ -103,6 +107,11 @@ def _row(run: Run, reason: str, versions: dict[str, int]) -> dict[str, Any]:
         "started_utc": newest(run.records).started_utc,
         **measured.measured(run.records),
     }
+
+
+def _marked(run: Run, marks: Marks) -> dict[str, Any]:
+    """The trust of all seeds together, and the test recordings that the decoder learned from by its card."""
+    return {"trust": lowest(run.records, marks), "contaminated": ", ".join(all_contaminated(run.records, marks))}
 
 
 def _bounds(records: Sequence[Record]) -> list[dict[str, Any]]:

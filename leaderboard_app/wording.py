@@ -55,10 +55,12 @@ def other_tracks(names: str, track: str) -> str:
 
 
 def notes(row: pd.Series) -> str:
-    """What sets a row of `table.ranking` apart from a quiet run in a sandbox."""
+    """What sets a row of `table.ranking` apart from a quiet, self-reported run in a sandbox."""
     failed = "" if row["status"] == "ok" else row["status"]
     no_sandbox = "no sandbox" if "process" in row["isolation"] else ""
-    return ", ".join(filter(None, [failed, "noisy" if row["noisy"] else "", no_sandbox]))
+    trusted = "" if row["trust"] == "self-reported" else row["trust"]
+    learned = "learned from test data" if row["contaminated"] else ""
+    return ", ".join(filter(None, [failed, trusted, learned, "noisy" if row["noisy"] else "", no_sandbox]))
 
 
 def plain(text: str) -> str:

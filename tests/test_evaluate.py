@@ -21,8 +21,9 @@ from harness.judge import cell as judge_cell
 from harness.plan import Plan
 from harness.registry import find
 from harness.results.cells import npz_to_arrays
+from harness.results.reading import read_record
 from harness.results.records import document_id, sha256
-from harness.results.store import Store, read_record
+from harness.results.store import Store
 from tests.tiny import Quiet, quick_profile, write_quick_profile, write_tiny_suite
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"

@@ -12,8 +12,9 @@ import json
 import shutil
 from pathlib import Path
 
+from harness.results.reading import read_record
 from harness.results.records import Record
-from harness.results.store import Store, read_record
+from harness.results.store import Store
 
 
 def subject_of(record: Record) -> str:

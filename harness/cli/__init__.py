@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from harness import __version__
-from harness.cli import board, check, data, hardware
+from harness.cli import board, check, data, hardware, keys, new, submit, verify
 from harness.cli import eval as evaluation
 from harness.cli import list as listing
 from harness.errors import HarnessError
@@ -23,7 +23,11 @@ app.command("list")(listing.command)
 app.command("check")(check.command)
 app.command("board")(board.command)
 app.command("hardware")(hardware.command)
+app.command("new")(new.command)
+app.command("verify")(verify.command)
+app.command("submit")(submit.command)
 app.add_typer(data.app, name="data")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(wanted: bool) -> None:

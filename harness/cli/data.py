@@ -77,7 +77,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Hash the fetched files again, open those made here, and name those that are damaged."""
-    from harness.cli import verify as command
+    from harness.cli import data_verify as command
 
     rows = command.rows(suite)
     title = f"{len(rows)} cached files: downloads hashed again, simulated and converted ones opened"

@@ -84,9 +84,9 @@ def _tracks() -> list[dict[str, str]]:
 
 def _results(store: Path) -> list[dict[str, str]]:
     from harness.results.index import rows
-    from harness.results.store import Store
+    from harness.results.published import open_store
 
-    return [_result(row) for row in rows(Store(store))] if store.is_dir() else []
+    return [_result(row) for row in rows(open_store(store))] if store.is_dir() else []
 
 
 def _result(row: dict[str, Any]) -> dict[str, str]:

@@ -51,6 +51,8 @@ class Card(Model):
     licence: Of the code.
     differs: How the code differs from the paper.
     training: What is learned from, in words.
+    learned_from: Data that it learned from beside what a suite gives it, such as a public checkpoint's: `dandi:000128`,
+        `physionet:eegmmidb`, `zenodo:583331`, a recording's name or the hash of its file.
     tags: Signal and kind.
     """
 
@@ -62,6 +64,7 @@ class Card(Model):
     licence: Name
     differs: Text
     training: Text
+    learned_from: Annotated[tuple[Name, ...], Field(max_length=256)] = ()
     tags: Annotated[tuple[Name, ...], Field(min_length=1, max_length=12)]
 
     @field_validator("title", "implementation", "licence")

@@ -17,8 +17,9 @@ from harness.judge.profiles import Profile
 from harness.judge.replies import WorkerFault
 from harness.registry import DecoderRef
 from harness.results import cells, records
+from harness.results.reading import read_record
 from harness.results.records import LearningStage
-from harness.results.store import Store, read_record, write_whole
+from harness.results.store import Store, write_whole
 from harness.results.summaries import Costs, Timing, filter_delay_s, worst_verdicts
 from harness.score import stats
 from harness.score.metrics import metric

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadData
+from harness.results.reading import read_record
 from harness.results.records import Record
-from harness.results.store import Store, read_record
+from harness.results.store import Store
 
 VERSION = 1
 NAME = "index.sqlite"

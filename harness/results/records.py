@@ -23,7 +23,13 @@ class Part(BaseModel):
 
 
 class DecoderIdentity(Part):
-    """Which code, with which hyper-parameters; `source_bytes` counts all that the hash covers, data files too."""
+    """Which code, with which hyper-parameters.
+
+    version: Of the package that brings it; "file" for a loose file.
+    entry_point: `package.module:Class`.
+    source_sha256: Over the names and contents of the decoder's own files and of the helpers that they use.
+    source_bytes: Size of all that the hash covers, data files too.
+    """
 
     name: str
     version: str
@@ -44,6 +50,9 @@ class Score(Part):
 class Latency(Part):
     """Round trips of streamed bins, in milliseconds, by the judge's clock; of several passes the one in the middle.
 
+    p50, p95, p99, p999, max: Of all bins of the recordings.
+    deadline_miss_rate: Share of bins that took longer than a bin lasts.
+    n: Round trips.
     jitter: Mean difference of neighbouring round trips, without sign.
     histogram: Lower edge in microseconds -> number of round trips, ten bars to a decade.
     passes: How many there were, for a disturbed one is repeated.
@@ -79,6 +88,15 @@ class Trials(Part):
 class SessionResult(Part):
     """One recording's part of a run.
 
+    subject, group: Of the suite's own list.
+    sha256: Of the recording's content: of the file, or of the generator with its parameters.
+    status: What became of the fit and of the test pass; `error` says why if it is not ok.
+    n_scored_bins: Bins that the scores are of.
+    scores: Metric -> value.
+    interval: 95 % bootstrap interval of the primary metric.
+    latency_ms: As fast as bins are answered; null for a decoder that looks ahead.
+    fit_s: Of fitting and adapting; pretraining is in `learning`.
+    cell: Key of the finished work in the store that it was measured in.
     floor: The primary metric of the test labels shifted by half the test set; of classes, the chance level.
     reference: The best reachable score that a simulated session states, by name; empty for real ones.
     trials: Of classes: what is known of its trials beside their score.
@@ -126,6 +144,11 @@ class LearningStage(Part):
 class Cost(Part):
     """What training took, what was kept and what a bin takes; the dearest of a run's recordings. None is unknown.
 
+    pretrain_s, fit_s, adapt_s: Of learning, by stage.
+    parameters: Learned values.
+    artifact_bytes: Of the file that holds them.
+    activation_sparsity, connection_sparsity: Shares of zeros, as NeuroBench counts them.
+    effective_per_bin: Operations of one bin that do not meet a zero.
     footprint_bytes: Of what was learned, in the dtypes in which it is stored; `packed_bytes` with declared widths.
     operations: Whether they were counted, declared by the decoder, or are unknown; `operations_why` says why.
     macs_per_s, acs_per_s: Effective products in contractions; dense: zeros included; elementwise: gates, gains.
@@ -187,6 +210,29 @@ class Profile(Part):
 class Record(Part):
     """One run: (suite@version, tier, decoder, seed, profile) over the tier's sessions.
 
+    schema: Of this document.
+    id: SHA-256 of the canonical document without `id` and `signature`.
+    suite: `name@version`, or `name/task@version`.
+    tier: Which of the suite's recordings.
+    simulated: Whether a generator made them; such records are never ranked with others.
+    seed: Of the decoder.
+    status: Of the worst recording; `error` names it.
+    sessions: One result for each recording, in the tier's order.
+    metric: The primary one.
+    bin_s: Length of a bin.
+    scores: Metric -> mean over recordings.
+    latency_ms: As fast as bins are answered.
+    paced_latency_ms: Bins sent at their real times.
+    delays_ms: From neural activity to the answer: filters, bin, computing, and the decoder's own; `total` is their sum.
+    learning: Every stage that led to the artefacts.
+    audit: Rule -> whether it was kept.
+    tracks: Track -> whether the run is in it.
+    isolation: Whether workers had a sandbox, or were plain processes.
+    environment: Python, packages, the harness's version and the hash of its source, the machine.
+    predictions_sha256, artifact_sha256: Of the files beside the record.
+    started_utc: When the first cell began.
+    seconds: Of all learning and testing.
+    signature: `ed25519:<public key>:<signature of the id>`, or null.
     chance: The metric of answers that know nothing; None where there is no such number.
     answer_delay_bins: How many bins ago that was of which an answer speaks, by the decoder's word; scored as such.
     label_look_ahead_s: How far the task's labels look beyond the right edge of their bin; above 0 the task is not

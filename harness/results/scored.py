@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +89,12 @@ def _trials(part: Recording, outputs: np.ndarray, at: ClassesAt) -> dict[str, An
     }
 
 
+def scores_of(part: Recording, outputs: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Scores of answers on a recording's scored bins; those that are not defined are left out."""
+    y_true, y_pred = part.targets[part.scored], outputs[part.scored]
+    return _finite({name: metric(name)(y_true, y_pred) for name in names})
+
+
 def _draws(part: Recording, outputs: np.ndarray, primary: Metric) -> np.ndarray:
     if part.session.kind == "classification":
         return stats.trial_draws(primary, part.targets[part.scored], outputs[part.scored])
@@ -98,14 +104,13 @@ def _draws(part: Recording, outputs: np.ndarray, primary: Metric) -> np.ndarray:
 
 def _scores(part: Recording, outputs: np.ndarray, suite: Suite) -> dict[str, Any]:
     """Scores on scored bins, and what decoders without knowledge would get."""
-    y_true, y_pred = part.targets[part.scored], outputs[part.scored]
-    scores: dict[str, float] = {name: metric(name)(y_true, y_pred) for name in suite.metrics}
+    y_true = part.targets[part.scored]
     primary = metric(suite.metrics[0])
     if primary.chance:
         floor = {"chance": primary.chance(y_true.shape[1])}
     else:
         floor = {"shifted_labels": primary(y_true, np.roll(y_true, len(y_true) // 2, axis=0))}
-    return {"scores": _finite(scores), "floor": _finite(floor), "n_scored_bins": len(y_true)}
+    return {"scores": scores_of(part, outputs, suite.metrics), "floor": _finite(floor), "n_scored_bins": len(y_true)}
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float]:

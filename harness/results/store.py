@@ -7,16 +7,15 @@ appears whole or not at all: it is written under another name, synced and rename
 """
 
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from harness.errors import BadData, UsageError
-from harness.results.records import SCHEMA, Record, document_id
+from harness.errors import UsageError
+from harness.results.reading import read_record
+from harness.results.records import Record
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -101,6 +100,10 @@ class Store:
     def artifact(self, record: Record) -> Path:
         return self.root / "artifacts" / f"{record.id}.safetensors"
 
+    def receipts(self, record: Record) -> Path:
+        """Folder of what came of running a record again."""
+        return self.root / "receipts" / record.id
+
 
 def _folders(path: "Path | str") -> "list[os.DirEntry[str]]":
     try:
@@ -119,39 +122,3 @@ def _json_files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
                 except OSError:
                     with contextlib.suppress(OSError):
                         yield entry.name, entry.stat(follow_symlinks=False)
-
-
-def refuse_newer(document: Any, path: Path) -> None:
-    """Say so if a document is of a schema that is not known yet.
-
-    Raises:
-        BadData: If it is.
-    """
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise BadData(
-            f"{path} is of schema {schema}, written by a newer harness; "
-            f"this one reads up to {SCHEMA}: install a newer one"
-        )
-
-
-def read_record(path: Path) -> Record:
-    """Read and check one record file.
-
-    Raises:
-        BadData: If the file is no record, or its content does not match its id.
-    """
-    try:
-        content = path.read_bytes()
-        document = json.loads(content)
-        refuse_newer(document, path)
-        record, found = Record.model_validate_json(content), document_id(document)
-    except BadData:
-        raise
-    except (ValueError, OSError, RecursionError) as error:
-        raise BadData(
-            f"{path} is no readable record: {str(error).splitlines()[0]}; move it away or restore it"
-        ) from None
-    if found != record.id or record.id != path.stem:
-        raise BadData(f"{path} was edited: its content hashes to {found}, it says {record.id}; restore it")
-    return record

@@ -1,6 +1,7 @@
 """Sections of the decoder's page: card, headline, tracks, recordings, latency, audit, and what went wrong."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -18,18 +19,18 @@ ROOM_FOR = 1_000_000
 """Smaller numbers are written out."""
 
 
-def show_card(run: Run) -> None:
-    """What the decoder is, by its card."""
-    decoder = newest(run.records).decoder
-    card = card_of(decoder)
+def show_card(run: Run, root: Path) -> None:
+    """What the decoder is, by its card; `root` is the store of its records."""
+    latest = newest(run.records)
+    decoder, card = latest.decoder, card_of(latest.decoder, root, latest.suite)
     with st.container(border=True):
         st.subheader(plain(f"{card.title} ({decoder.name})" if card else decoder.name), anchor=False)
         if card:
             st.markdown(as_markdown(card, decoder.name))
         else:
             st.markdown(
-                "There is no card of this decoder: cards come with the decoders of the harness, and this one is of "
-                f"another package or file, {plain(decoder.entry_point)}."
+                "There is no card of this decoder: cards come with the decoders of the harness and with submissions, "
+                f"and this one is of another package or file, {plain(decoder.entry_point)}."
             )
         st.caption(plain(_settings(run)))
 

@@ -16,6 +16,7 @@ from leaderboard_app.site import Site, choose_track
 from leaderboard_app.suites import MODALITIES, modality_of, title_of
 from leaderboard_app.table import ranking
 from leaderboard_app.trade_off_plot import score_latency
+from leaderboard_app.trust import ORDER
 from leaderboard_app.wording import as_csv, as_json, as_parquet, plain, short
 
 ANY = "any"
@@ -48,7 +49,7 @@ def show(site: Site) -> None:
         track = choose_track(every)
     with subject_box:
         records = _subject(every)
-    table = site.ranking(board, track) if records is every else ranking(records, track)
+    table = site.ranking(board, track) if records is every else ranking(records, track, site.marks(board))
     _show_ranking(board, track, table, newest(records), limits)
 
 
@@ -129,10 +130,16 @@ def _about(table: pd.DataFrame, latest: Record, *, n_hidden: int) -> str:
                 f"chance: {latest.chance:g}" if latest.chance is not None else "",
                 f"labels look {ahead_ms:g} ms ahead: not strictly causal" if ahead_ms else "",
                 f"newest run: {plain(latest.started_utc[:16].replace('T', ' '))} UTC",
-                "trust: self-reported",  # nobody else can run a record again and say so yet
+                _trusted(table),
             ],
         )
     )
+
+
+def _trusted(table: pd.DataFrame) -> str:
+    """How many rows there are of each tier of trust."""
+    counts = table[table["kind"].isin(["ranked", "unranked"])]["trust"].value_counts()
+    return f"trust: {', '.join(f'{name} {counts[name]}' for name in ORDER if name in counts)}"
 
 
 def _downloads(table: pd.DataFrame, name: str) -> None:

@@ -31,7 +31,7 @@ def show(site: Site) -> None:
     with right:
         track = choose_track(records)
     run = choose_run(runs_named(records, name))
-    show_card(run)
+    show_card(run, site.root)
     if board.simulated:
         st.info("The recordings of this board are simulated.", icon=":material/science:")
     show_headline(run, standing(site.ranking(board, track), run), membership(run, records))

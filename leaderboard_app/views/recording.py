@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from harness.results.store import Store
+from harness.results.published import open_store
 from leaderboard_app.answers import NO_ANSWERS, Material, material
 from leaderboard_app.choices import choose
 from leaderboard_app.decoder.reproduce import command
@@ -49,9 +49,9 @@ def show(site: Site) -> None:
     if not chosen:
         st.info("Choose a decoder to see what it answered.", icon=":material/touch_app:")
     elif any(one.result.trials for one in decoders) or decoders[0].record.chance is not None:
-        show_trials(Store(site.root), decoders, chosen)
+        show_trials(open_store(site.root), decoders, chosen)
     else:
-        _show_movement("" if site.is_published else str(site.root), material(Store(site.root), chosen), chosen)
+        _show_movement("" if site.is_published else str(site.root), material(open_store(site.root), chosen), chosen)
 
 
 def _choose_seed(runs: Sequence[Run]) -> int | None:

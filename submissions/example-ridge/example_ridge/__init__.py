@@ -1,0 +1,1 @@
+"""A decoder for the Neural Decoder Harness."""
