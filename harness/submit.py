@@ -51,15 +51,8 @@ def prepared(record: Record, store: Store, into: Published, *, address: str = ""
     refused = [*_names(record, into), *_suite(record), *_measured(record)]
     if refused_names := [why for why in refused if "no name that can be published" in why]:
         return Submission(record, {}, refused_names)
-    origin: dict[str, Any] = {}
-    card = b""
-    try:
-        ref = _installed(record)
-        origin, why = _origin(ref)
-        refused += why
-        card = _card(record, ref)
-    except HarnessError as error:
-        refused.append(str(error))
+    origin, card, why = _decoder(record)
+    refused += why
     signed = record.model_copy(update={"signature": signature or record.signature})
     files = {into.record_path(record): signed.model_dump_json(by_alias=True, indent=1).encode()}
     try:
@@ -156,24 +149,29 @@ def _measured(record: Record) -> list[str]:
     ]
 
 
-def _installed(record: Record) -> DecoderRef:
-    """The decoder, as it is installed here.
-
-    Raises:
-        UsageError: If it is a loose file, or other source than the record's.
-    """
+def _decoder(record: Record) -> tuple[dict[str, Any], bytes, list[str]]:
+    """Where others get the decoder, its card, and what speaks against it."""
     if record.decoder.version == "file":
-        raise UsageError(
+        why = (
             "its decoder is a loose file, which has no version and which nobody can install; make a package of it "
             "(harness new NAME) and evaluate that"
         )
-    ref = find(record.decoder.name)
-    if (found := source_sha256(ref)) != record.decoder.source_sha256:
-        raise UsageError(
-            f"the source of {ref.name!r} has changed since it ran ({record.decoder.source_sha256[:12]} then, "
-            f"{found[:12]} now); evaluate again"
+        return {}, b"", [why]
+    try:
+        ref = find(record.decoder.name)
+        found = source_sha256(ref)
+        origin, refused = _origin(ref)
+    except HarnessError as error:
+        return {}, b"", [str(error)]
+    if found != record.decoder.source_sha256:
+        refused.append(
+            f"the source of {ref.name!r}, its card included, has changed since it ran "
+            f"({record.decoder.source_sha256[:12]} then, {found[:12]} now); evaluate again"
         )
-    return ref
+    try:
+        return origin, _card(record, ref), refused
+    except HarnessError as error:
+        return origin, b"", [*refused, str(error)]
 
 
 def _origin(ref: DecoderRef) -> tuple[dict[str, Any], list[str]]:

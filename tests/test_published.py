@@ -9,7 +9,7 @@ from harness.errors import BadData, UsageError
 from harness.results import names
 from harness.results.integrity import all_problems
 from harness.results.published import CHAIN, Published, chain_lines, is_inside, open_store
-from harness.results.receipts import Receipt, read_receipt, receipts_in, save, sealed, trust
+from harness.results.receipts import Receipt, keep, read_receipt, receipts_in, sealed, trust
 from harness.results.records import sha256
 from harness.results.signing import new_key, read_keys, sign, signer_of
 from harness.results.store import Store
@@ -270,19 +270,26 @@ def test_trust_follows_from_receipts_that_are_of_this_record(tmp_path):
 
 def test_a_receipt_that_was_edited_raises_nothing(tmp_path):
     receipt = make_receipt("1" * 64, verdict="differs")
-    path = save(receipt, tmp_path)
+    path = keep(receipt, make_record("one"), Store(tmp_path))
     assert read_receipt(path) == receipt
     path.write_text(path.read_text().replace("differs", "same"))
     with pytest.raises(BadData, match="edited"):
         read_receipt(path)
-    assert receipts_in(tmp_path) == [] and receipts_in(tmp_path / "none") == []
+    assert receipts_in(path.parent) == [] and receipts_in(tmp_path / "none") == []
 
 
 def test_a_signed_receipt_keeps_its_id(tmp_path):
     receipt = make_receipt("1" * 64)
     new_key(tmp_path / "key")
     signed = receipt.model_copy(update={"signature": sign(receipt.id, tmp_path / "key")})
-    assert read_receipt(save(signed, tmp_path / "receipts")) == signed
+    assert read_receipt(keep(signed, make_record("one"), Store(tmp_path))) == signed
+
+
+def test_a_receipt_of_a_published_record_enters_the_chain(folder):
+    store = Published(folder)
+    keep(make_receipt("1" * 64), next(store.records()), store)
+    assert len(chain_lines(folder)) == 5
+    assert [problem for problem in all_problems(folder)[1] if "receipt of another record" not in problem] == []
 
 
 def test_one_s_own_store_is_checked_too(tmp_path):

@@ -43,7 +43,7 @@ def command(
     from harness.data.download import locate
     from harness.data.progress import bars
     from harness.errors import UsageError, VerificationDiffers
-    from harness.results.receipts import save
+    from harness.results.receipts import keep
     from harness.verify import rerun, rescore_record
 
     if everything:
@@ -68,7 +68,7 @@ def command(
             receipt = rerun(again, progress, retrain=retrain, n_workers=workers_from(workers))
     if key:
         receipt = _signed(receipt, key)
-    path = save(receipt, held.receipts(wanted))
+    path = keep(receipt, wanted, held)
     if json_:
         typer.echo(receipt.model_dump_json(by_alias=True))
     else:

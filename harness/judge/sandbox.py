@@ -27,6 +27,7 @@ Isolation = Literal["sandbox", "process"]
 HARNESS = Path(harness.__file__).parent
 N_PROCESSES = 64
 REAP_S = 2.0
+PACKAGES = ("site-packages", "dist-packages")
 UIDS = range(100_000, 1_000_000_000)
 TMP_BYTES = str(256 << 20)
 SHARED_MEMORY_BYTES = str(16 << 20)
@@ -166,6 +167,8 @@ def _system() -> list[Path]:
 
 def _interpreter() -> list[Path]:
     named = [Path(sys.base_prefix), Path(sys.prefix), Path(sys.executable).resolve().parents[1]]
+    # Packages of another environment that a .pth file adds; other folders on the path may hold anything.
+    named += [path for path in map(Path, sys.path) if path.name in PACKAGES and path.is_dir()]
     both = {path for name in named for path in (name.absolute(), name.resolve())}
     return sorted(path for path in both if not path.is_relative_to("/usr"))
 

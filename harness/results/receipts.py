@@ -7,10 +7,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness.errors import BadData
+from harness.results.published import Published
 from harness.results.reading import read_model
-from harness.results.records import Part, document_id
+from harness.results.records import Part, Record, document_id
 from harness.results.signing import signer_of
-from harness.results.store import write_whole
+from harness.results.store import Store, write_whole
 
 SCHEMA = 1
 
@@ -62,11 +63,14 @@ def sealed(receipt: Receipt) -> Receipt:
     return receipt.model_copy(update={"id": document_id(receipt.model_dump(mode="json", by_alias=True))})
 
 
-def save(receipt: Receipt, folder: Path) -> Path:
-    """Write a sealed receipt once."""
-    path = folder / f"{receipt.id}.json"
-    if not path.exists():
-        write_whole(path, receipt.model_dump_json(by_alias=True, indent=1).encode())
+def keep(receipt: Receipt, record: Record, store: Store) -> Path:
+    """Write a sealed receipt beside its record, once; into the chain too where there is one."""
+    path = store.receipts(record) / f"{receipt.id}.json"
+    content = receipt.model_dump_json(by_alias=True, indent=1).encode()
+    if isinstance(store, Published):
+        store.add("receipt", receipt.id, {path: content})
+    elif not path.exists():
+        write_whole(path, content)
     return path
 
 

@@ -18,6 +18,7 @@ class ExampleRidge(Decoder):
 
     inputs = ("spikes",)
     deterministic = True
+    seed: int = 0
     history_s: float = 0.5
     alpha: float = 300.0
 
