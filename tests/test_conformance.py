@@ -126,7 +126,7 @@ def test_a_decoder_that_cannot_be_imported_is_an_error_not_a_result(tmp_path):
 
 def test_the_command_leaves_with_0_for_a_good_decoder_and_3_for_a_faulty_one():
     good = CliRunner().invoke(app(), [f"{FILE}:Good", "--set", "penalty=2"])
-    assert good.exit_code == 0 and "21 ok, 3 skipped" in good.output
+    assert good.exit_code == 0 and "22 ok, 3 skipped" in good.output
     bad = CliRunner().invoke(app(), [f"{FILE}:FailsToFit"], env={"COLUMNS": "200"})
     assert bad.exit_code == 3 and "singular matrix" in bad.output and "Rule:" in bad.output
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.decoder import Decoder
+from harness.judge import conformance_budget as budget
 from harness.judge import conformance_long as long
 from harness.judge import conformance_rules as rules
 from harness.judge import conformance_stages as stages
@@ -72,6 +73,7 @@ CHECKS: tuple[Check, ...] = (
     Check(long.long_segment_is_answered),
     Check(long.memory_is_bounded, "causal"),
     Check(long.step_time_is_steady, "causal"),
+    Check(budget.size_fits_tracks),
 )
 
 NOT_APPLICABLE: Mapping[Capability, str] = {
