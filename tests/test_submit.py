@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -113,6 +114,15 @@ def test_all_reasons_are_told_at_once(plugin, tmp_path):
     noisy = made.record.profile.model_copy(update={"noisy": True, "noisy_why": "a busy machine"})
     said = refusals(changed(made, tmp_path / "noisy", profile=noisy), tmp_path)
     assert "there is no card" in said and "beside other work (a busy machine)" in said
+
+
+def test_foreign_code_is_not_run_to_submit_it(plugin, tmp_path):
+    made, package = plugin
+    marker = tmp_path / "was-here"
+    (package / "decoder.py").write_text(f"open({str(marker)!r}, 'w')\nclass Mine: ...\n")
+    decoder = made.record.decoder.model_copy(update={"source_sha256": source_sha256(submitting.find("mine"))})
+    refusals(changed(made, tmp_path / "hostile", decoder=decoder), tmp_path)
+    assert not marker.exists() and "plugin_of_mine" not in sys.modules
 
 
 def test_source_that_has_changed_is_refused(plugin, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 
 from harness.again import decoder_of, ready, suite_of
 from harness.errors import BadData, MissingData, UsageError
+from harness.judge import artifact
 from harness.results.cells import arrays_to_npz, npz_to_arrays
 from harness.results.receipts import read_receipt, trust
 from harness.results.records import Record, sealed, sha256
@@ -128,6 +129,17 @@ def test_swapped_or_missing_files_are_named(made, tmp_path):
     write_whole(store.artifact(made.record), b"\xff" * 100)
     with pytest.raises(BadData, match="it is of another run"):
         verify(bare)
+
+
+def test_the_artefact_of_another_decoder_does_not_come_out_the_same(made, tmp_path):
+    names = [s.session for s in made.record.sessions]
+    content = artifact.pack({f"{name}/mean_": np.zeros(2, np.float32) for name in names})
+    record = altered(made.record, artifact_sha256=sha256(content))
+    store = Store(tmp_path)
+    write_whole(store.predictions(record), made.store.predictions(made.record).read_bytes())
+    write_whole(store.artifact(record), content)
+    receipt = verify(replace(made, store=store, record=record), only=["tiny-0"])
+    assert receipt.verdict == "differs" and receipt.sessions[0].first_bin is None
 
 
 def altered(record: Record, **changes) -> Record:
