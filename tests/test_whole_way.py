@@ -22,7 +22,7 @@ import harness.judge.hardware as hardware
 hardware.why_noisy = lambda *_, **__: ""
 load, known = suites.load_suite, suites.known_suites
 suites.load_suite = lambda name: load({suite!r} if name == "tiny" else name)
-suites.known_suites = lambda: [*known(), "tiny"]
+suites.known_suites = lambda: {{**known(), "tiny": {suite!r}}}
 
 from harness.cli import main
 

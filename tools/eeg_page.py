@@ -114,8 +114,11 @@ def simulated(board: Board, records: Sequence[Record], images: Path, store: Stor
     for text in claims(records, COMPARED, UNTESTED, score="bal. acc."):
         yield text.replace("## ", "### ", 1)
     yield costs(records)
-    if text := routers(records, store):
-        yield text
+    if chosen_layers := router_weights(records, store):
+        drawn = images / f"{_slug(board)}-routers.png"
+        draw_routers(chosen_layers, drawn)
+        yield routers(chosen_layers)
+        yield f"![How much of each layer the routers took](../images/{drawn.name})"
     picture = images / f"{_slug(board)}-over-time.png"
     draw_over_time(records, picture)
     yield f"![Balanced accuracy over time since the cue](../images/{picture.name})"
@@ -136,21 +139,49 @@ def costs(records: Sequence[Record]) -> str:
     return f"### Cost on one core\n\n{note}\n\n" + "\n".join(lines)
 
 
-def routers(records: Sequence[Record], store: Store) -> str:
-    """Mean weight of each of the teacher's layers, first to last."""
-    lines = []
+def router_weights(records: Sequence[Record], store: Store) -> dict[str, np.ndarray]:
+    """Decoder -> (n_seeds, n_layers) mean weight of each of the teacher's layers, first to last."""
+    found = {}
     for name, of in _by_name(records).items():
-        found = [weights for record in of if (weights := _router(store, record)) is not None]
-        if found:
-            mean = np.mean(found, axis=0)
-            lines.append(f"| {name} | " + " | ".join(f"{w:.2f}" for w in mean) + " |")
-    if not lines:
-        return ""
-    n_layers = lines[0].count("|") - 2
+        weights = [w for record in of if (w := _router(store, record)) is not None and w.size]
+        if weights:
+            found[name] = np.stack(weights)
+    n_layers = max((w.shape[1] for w in found.values()), default=0)
+    # Where the last layer alone is imitated, no other was asked for.
+    return {name: np.pad(w, ((0, 0), (n_layers - w.shape[1], 0))) for name, w in found.items()}
+
+
+def routers(weights: Mapping[str, np.ndarray]) -> str:
+    """The weights as a table: means over seeds, and beside each of several seeds its own."""
+    n_layers = next(iter(weights.values())).shape[1]
     head = "| decoder | " + " | ".join(f"layer {i}" for i in range(1, n_layers + 1)) + " |"
-    return "### What the routers chose\n\nMean weight of each layer of the teacher.\n\n" + "\n".join(
-        [head, "|---" * (n_layers + 1) + "|", *lines]
+    lines = [
+        f"| {name} | " + " | ".join(f"{np.mean(w):.2f} ({', '.join(f'{x:.2f}' for x in w)})" for w in of.T) + " |"
+        for name, of in weights.items()
+    ]
+    return (
+        "### What the routers chose\n\nMean weight of each layer of the teacher over the windows learned from, "
+        "in brackets of each seed.\n\n" + "\n".join([head, "|---" * (n_layers + 1) + "|", *lines])
     )
+
+
+def draw_routers(weights: Mapping[str, np.ndarray], path: Path) -> None:
+    """A bar for each decoder, divided among the layers; means over seeds."""
+    mpl.use("Agg")
+    figure, axes = plt.subplots(figsize=(7, 0.5 + 0.32 * len(weights)), dpi=120)
+    names = list(weights)[::-1]
+    left = np.zeros(len(names))
+    greys = np.linspace(0.85, 0.25, next(iter(weights.values())).shape[1])
+    for i, (grey, hatch) in enumerate(zip(greys, ("", "//", "..", "xx", "--", "\\\\", "oo", "++"), strict=False), 1):
+        share = np.array([weights[name].mean(axis=0)[i - 1] for name in names])
+        axes.barh(names, share, left=left, color=str(grey), hatch=hatch, edgecolor="white", label=f"layer {i}")
+        left += share
+    axes.set(xlim=(0, 1), xlabel="mean weight")
+    axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Software": None})
+    plt.close(figure)
 
 
 def _router(store: Store, record: Record) -> np.ndarray | None:

@@ -3,7 +3,8 @@
     PYTHONPATH=. python tools/publish_records.py STORE [STORE ...] --into submissions/results
 
 Of every board, decoder, hyper-parameters and seed the newest record is taken, a finished one before a failed one,
-unless the folder has one that is as new. Records are copied byte for byte, so that their hashes hold, and nothing leaves.
+unless the folder has one that is as new. Records are copied byte for byte, so that their hashes hold, and nothing
+leaves.
 """
 
 import argparse
