@@ -230,7 +230,7 @@ def _limit_lines(limits: Sequence[Limit], frame: Frame) -> list[alt.Chart]:
     base = alt.Chart(pd.DataFrame([{"cost": limit.value, "words": limit.words} for limit in limits]))
     if not limits:
         return []
-    text = base.mark_text(color=GREY, angle=270, baseline="top", dy=4, align="left", y={"expr": "height - 6"})
+    text = base.mark_text(color=GREY, angle=270, baseline="top", dy=4, align="left", y={"expr": "height * 0.7"})
     return [
         base.mark_rule(color=GREY, strokeDash=[1, 2]).encode(x=frame.x),
         text.encode(x=frame.x, text="words:N"),
