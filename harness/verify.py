@@ -102,8 +102,10 @@ def rescore_record(again: Again, names: Sequence[str] = ()) -> Receipt:
                 f"they are of another recording or suite"
             )
         scores = scores_of(part, outputs, wanted)
-        worst = max((abs(scores.get(n, np.inf) - v) for n, v in stated.scores.items()), default=0.0)
-        verdict: Verdict = "same" if worst <= SCORE_TOLERANCE else "differs"
+        # A metric that is stated and not defined for these answers is a difference too.
+        missing = stated.scores.keys() - scores.keys()
+        worst = None if missing else max((abs(scores[n] - v) for n, v in stated.scores.items()), default=0.0)
+        verdict: Verdict = "same" if worst is not None and worst <= SCORE_TOLERANCE else "differs"
         compared.append(Compared(session=session.id, verdict=verdict, max_difference=worst, scores=scores))
     return _receipt(record, "rescored", compared, started, time.perf_counter() - clock, tolerance=SCORE_TOLERANCE)
 

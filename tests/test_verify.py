@@ -106,6 +106,15 @@ def test_an_edited_score_is_found_by_scoring_again(made, tmp_path):
     assert receipt.verdict == "differs" and receipt.sessions[0].max_difference > 0.1
 
 
+def test_a_stated_score_that_these_answers_do_not_have_differs(made, tmp_path):
+    def flatten(arrays):
+        arrays["tiny-0/outputs"][:] = 7
+
+    receipt = rescore_record(with_answers(made, tmp_path, flatten).ready())
+    one = receipt.sessions[0]
+    assert receipt.verdict == one.verdict == "differs" and one.max_difference is None and "pearson" not in one.scores
+
+
 def test_predictions_of_another_recording_are_refused_when_scored(made, tmp_path):
     def cut(arrays):
         arrays["tiny-0/outputs"] = arrays["tiny-0/outputs"][:-1]

@@ -67,11 +67,17 @@ def laptop(tmp_path_factory) -> Laptop:
     return Laptop(tmp_path_factory.mktemp("laptop"))
 
 
-def test_from_a_new_package_to_a_reproduced_row(laptop):
-    laptop.harness("new", "first-light")
-    decoder = laptop.folder / "first-light" / "first_light" / "decoder.py"
+def begin(laptop: Laptop, name: str) -> Path:
+    """A new package with another penalty than the example's, installed; returns the file of its decoder."""
+    laptop.harness("new", name)
+    decoder = laptop.folder / name / name.replace("-", "_") / "decoder.py"
     decoder.write_text(decoder.read_text().replace("alpha: float = 300.0", "alpha: float = 100.0"))
-    laptop.install(laptop.folder / "first-light")
+    laptop.install(laptop.folder / name)
+    return decoder
+
+
+def test_from_a_new_package_to_a_reproduced_row(laptop):
+    begin(laptop, "first-light")
     laptop.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "first-light")
     assert "failed" not in laptop.harness("check", "first-light").stdout.splitlines()[-1]
 
@@ -99,11 +105,11 @@ def test_from_a_new_package_to_a_reproduced_row(laptop):
 
 
 def test_source_that_changes_after_the_run_is_refused(laptop):
-    record = laptop.eval("first-light")
-    decoder = laptop.folder / "first-light" / "first_light" / "decoder.py"
+    decoder = begin(laptop, "second-sight")
+    record = laptop.eval("second-sight")
     decoder.write_text(decoder.read_text() + "# more\n")
-    laptop.run("-m", "pip", "uninstall", "-q", "-y", "first-light")
-    laptop.install(laptop.folder / "first-light")
+    laptop.run("-m", "pip", "uninstall", "-q", "-y", "second-sight")
+    laptop.install(laptop.folder / "second-sight")
     refused = laptop.harness("submit", record["id"][:12], code=2)
     assert "has changed since it ran" in refused.stderr and "nothing is written" in refused.stderr
 
