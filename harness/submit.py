@@ -16,6 +16,7 @@ from harness.errors import BadData, HarnessError, UsageError
 from harness.registry import DecoderRef, find, known
 from harness.results import names
 from harness.results.published import Published
+from harness.results.reading import read_document
 from harness.results.records import Record, sha256
 from harness.results.store import Store
 from harness.source import Source, source, source_root, source_sha256
@@ -48,14 +49,13 @@ def prepared(record: Record, store: Store, into: Published, *, address: str = ""
         address: Where files lie that are too large for a repository; `<address>/<id>.npz` and `.safetensors`.
         signature: Of its id.
     """
-    refused = [*_names(record, into), *_suite(record), *_measured(record)]
-    if refused_names := [why for why in refused if "no name that can be published" in why]:
-        return Submission(record, {}, refused_names)
-    origin, card, why = _decoder(record)
-    refused += why
-    signed = record.model_copy(update={"signature": signature or record.signature})
-    files = {into.record_path(record): signed.model_dump_json(by_alias=True, indent=1).encode()}
+    if unusable := _unusable_names(record):
+        return Submission(record, {}, unusable)
+    origin, card, refused = _decoder(record)
+    refused = [*_mistaken(record, into), *_suite(record), *_measured(record), *refused]
+    files: dict[Path, bytes] = {}
     try:
+        files[into.record_path(record)] = _signed(store.record_path(record), signature)
         kept, outside = _arrays(record, store, into, address)
         files |= kept
         files[into.outside(record)] = json.dumps({"source": origin, "outside": outside}, indent=1).encode() + b"\n"
@@ -64,6 +64,14 @@ def prepared(record: Record, store: Store, into: Published, *, address: str = ""
     if card:
         files[into.card(record)] = card
     return Submission(record, files, refused)
+
+
+def _signed(path: Path, signature: str) -> bytes:
+    """A record's file as it is; or with a signature, and else as it was written, by whichever version."""
+    document = read_document(path, "record")
+    if not signature:
+        return path.read_bytes()
+    return json.dumps(document | {"signature": signature}, indent=1, ensure_ascii=False).encode()
 
 
 def write(one: Submission, into: Published) -> None:
@@ -94,8 +102,8 @@ def next_steps(submissions: Iterable[Submission], into: Published) -> str:
     )
 
 
-def _names(record: Record, into: Published) -> list[str]:
-    """What speaks against the names in it."""
+def _unusable_names(record: Record) -> list[str]:
+    """What speaks against using its names as folders."""
     found = []
     for text, rule, what in (
         (record.suite, names.SUITE, "suite"),
@@ -106,10 +114,14 @@ def _names(record: Record, into: Published) -> list[str]:
             names.refuse_name(text, rule, what)
         except BadData as error:
             found.append(str(error))
-    there = {path.parent.parent.name for path in into.paths()} | set(known())
-    if other := names.mistaken_for(record.decoder.name, there):
-        found.append(f"decoder {record.decoder.name!r} would be taken for {other!r}, which is there; rename it")
     return found
+
+
+def _mistaken(record: Record, into: Published) -> list[str]:
+    """Whether a reader would take it for another decoder."""
+    there = {path.parent.parent.name for path in into.paths()} | set(known())
+    other = names.mistaken_for(record.decoder.name, there)
+    return [f"decoder {record.decoder.name!r} would be taken for {other!r}, which is there; rename it"] if other else []
 
 
 def _suite(record: Record) -> list[str]:

@@ -13,7 +13,8 @@ from harness.errors import UsageError
 from harness.registry import DecoderRef
 from harness.results.integrity import all_problems
 from harness.results.published import Published, chain_lines
-from harness.results.records import sealed, sha256
+from harness.results.reading import read_record
+from harness.results.records import document_id, sealed, sha256
 from harness.results.signing import new_key, sign, signer_of
 from harness.results.store import Store, write_whole
 from harness.source import source_sha256
@@ -106,6 +107,24 @@ def test_a_signature_goes_with_it(plugin, tmp_path):
     write(prepared(made.record, made.store, into, signature=sign(made.record.id, tmp_path / "key")), into)
     (record,) = into.records()
     assert signer_of(record.id, record.signature) == public and record.id == made.record.id
+
+
+def test_a_record_of_an_earlier_version_keeps_what_was_written(plugin, tmp_path):
+    made, _ = plugin
+    document = made.record.model_dump(mode="json", by_alias=True)
+    del document["answer_delay_bins"], document["id"]  # a field that came later, with a default
+    document["id"] = document_id(document)
+    store = Store(tmp_path / "earlier")
+    path = store.record_path(made.record).with_name(f"{document['id']}.json")
+    write_whole(path, json.dumps(document).encode())
+    record = read_record(path)
+    for kind in ("predictions", "artifact"):
+        write_whole(getattr(store, kind)(record), getattr(made.store, kind)(made.record).read_bytes())
+    new_key(tmp_path / "key")
+    for name, signature in (("plain", ""), ("signed", sign(record.id, tmp_path / "key"))):
+        into = Published(tmp_path / name)
+        write(prepared(record, store, into, signature=signature), into)
+        assert all_problems(into.root) == (1, []) and next(into.records()).id == document["id"]
 
 
 def test_all_reasons_are_told_at_once(plugin, tmp_path):

@@ -40,7 +40,7 @@ PICTURES = (
     Picture("trade-offs", "trade-offs", (1280, 1150)),
     Picture("decoder", "decoder", (1280, 1800)),
     Picture("recording", "recording", (1280, 1700)),
-    Picture("compare", "compare", (1280, 1250)),
+    Picture("compare", "compare", (1280, 1850)),
     Picture("method", "method", (1280, 1500)),
 )
 

@@ -201,7 +201,7 @@ def _names_below(root: Path) -> Iterator[str]:
         linked = [name for name in folders if (Path(folder) / name).is_symlink()]
         for name in sorted([*files, *linked]):
             path = (Path(folder) / name).relative_to(root).as_posix()
-            if path not in (CHAIN, LOCK, "index.sqlite", "README.md"):
+            if path not in (CHAIN, LOCK, "README.md") and not path.startswith("index.sqlite"):
                 yield path
 
 
