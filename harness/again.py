@@ -1,6 +1,5 @@
 """What running a record again needs: its suite, data, decoder, predictions and artefact, each checked by its hash."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from harness.errors import BadData, MissingData, UsageError
 from harness.judge.profiles import Profile, load_profile
 from harness.registry import DecoderRef, find
 from harness.results import cells
-from harness.results.records import Record
+from harness.results.records import Record, sha256
 from harness.results.store import Store
 from harness.source import source_sha256
 
@@ -152,7 +151,7 @@ def _checked(path: Path, digest: str, what: str) -> bytes:
         content = path.read_bytes()
     except OSError:
         raise MissingData(f"the {what} of the record are not in its store: {path}; get them, or --retrain") from None
-    if (found := hashlib.sha256(content).hexdigest()) != digest:
+    if (found := sha256(content)) != digest:
         raise BadData(f"{path} hashes to {found}, the record says {digest}: it is of another run; restore it")
     return content
 

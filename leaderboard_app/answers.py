@@ -1,6 +1,5 @@
 """What decoders answered, out of a store: one array of one file, checked against the record."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import streamlit as st
 
 from harness.errors import BadData
 from harness.results.shown import Shown, read_arrays, read_shown, shown_path
-from harness.results.store import Store
+from harness.results.store import Store, file_sha256
 from leaderboard_app.recordings import Answered
 
 KEPT = 16
@@ -90,9 +89,8 @@ def _changed_ns(path: Path) -> int:
 def _outputs(path: Path, sha256: str, session: str, changed_ns: int) -> tuple[np.ndarray | None, str]:
     """The answers of one record on one recording; `changed_ns` tells a file from the one that it replaced."""
     try:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                return None, "its file of predictions is not the one that the record speaks of"
+        if file_sha256(path) != sha256:
+            return None, "its file of predictions is not the one that the record speaks of"
         values = read_arrays(path, [f"{session}/outputs"]).get(f"{session}/outputs")
     except (BadData, OSError) as error:
         return None, str(error)

@@ -1,6 +1,5 @@
 """Bootstrap draws of a decoder's scores, as a store keeps them beside its predictions."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from harness.errors import BadData
 from harness.results.published import open_store
 from harness.results.records import Record
 from harness.results.shown import read_arrays
+from harness.results.store import file_sha256
 from leaderboard_app.runs import Run
 
 NO_DRAWS: dict[str, np.ndarray] = {}
@@ -38,9 +38,8 @@ def _draws(root: Path, record: Record) -> dict[str, np.ndarray]:
     """One seed's draws, if its file is the one that its record speaks of."""
     path, names = open_store(root).predictions(record), [s.session for s in record.sessions]
     try:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != record.predictions_sha256:
-                return NO_DRAWS
+        if file_sha256(path) != record.predictions_sha256:
+            return NO_DRAWS
         arrays = read_arrays(path, [f"{name}/draws" for name in names])
     except (OSError, BadData):
         return NO_DRAWS

@@ -1,6 +1,5 @@
 """Whether a folder of results is what it was when it was written."""
 
-import hashlib
 from pathlib import Path
 
 from harness.errors import BadData
@@ -9,7 +8,7 @@ from harness.results.reading import read_record
 from harness.results.receipts import read_receipt
 from harness.results.records import Record
 from harness.results.signing import signer_of
-from harness.results.store import Store
+from harness.results.store import Store, file_sha256
 
 
 def all_problems(root: Path, *, begins_with: list[bytes] | None = None) -> tuple[int, list[str]]:
@@ -42,7 +41,7 @@ def _of_record(store: Store, path: Path, record: Record) -> list[str]:
         (store.predictions(record), record.predictions_sha256, "predictions"),
         (store.artifact(record), record.artifact_sha256, "artefact"),
     ):
-        if file.is_file() and _digest(file) != digest:
+        if file.is_file() and file_sha256(file) != digest:
             found.append(f"{file} is not the {what} that the record states")
     folder = store.receipts(record)
     for one in sorted(folder.glob("*.json")) if folder.is_dir() else []:
@@ -56,8 +55,3 @@ def _of_record(store: Store, path: Path, record: Record) -> list[str]:
         if receipt.signature and not signer_of(receipt.id, receipt.signature):
             found.append(f"{one} has a signature that is not of its id")
     return found
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

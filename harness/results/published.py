@@ -6,7 +6,6 @@ changed. Decision 0110.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from harness.errors import BadData, UsageError
 from harness.results import names
 from harness.results.reading import MOST_BYTES
 from harness.results.records import Part, Record, canonical, sha256
-from harness.results.store import Store, folder_name, write_whole
+from harness.results.store import Store, file_sha256, folder_name, write_whole
 
 CHAIN, LOCK = "chain.jsonl", "chain.jsonl.lock"
 Kind = Literal["record", "receipt"]
@@ -182,8 +181,7 @@ def _why_not(root: Path, name: str, digest: str) -> str:
     if any(part.is_symlink() for part in (path, *path.parents) if root in part.parents):
         return "is a symbolic link, or lies behind one"
     try:
-        with path.open("rb") as file:
-            same = hashlib.file_digest(file, "sha256").hexdigest() == digest
+        same = file_sha256(path) == digest
     except OSError:
         return "is missing"
     return "" if same else "was edited: its hash is not the one in the chain"
