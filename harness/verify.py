@@ -136,10 +136,8 @@ def _compared(then: SessionResult, cell: Path, before: Mapping[str, np.ndarray],
     # Not "larger": an answer that is no number, here or there, is a difference.
     far = np.flatnonzero(~(distance <= TOLERANCE * float(np.abs(old).max(initial=0.0))).all(axis=1))
     # Of few blocks an interval may miss its own score.
-    ends = [
-        *then.interval.get(record.metric, ()),
-        *(then.scores[name] for name in [record.metric] if name in then.scores),
-    ]
+    ends = list(then.interval.get(record.metric, ()))
+    ends += [then.scores[record.metric]] if record.metric in then.scores else []
     inside = bool(ends) and min(ends) <= scores.get(record.metric, np.nan) <= max(ends)
     verdict: Verdict = "same" if not far.size else "within-interval" if inside else "differs"
     return nothing.model_copy(
