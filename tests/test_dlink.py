@@ -14,7 +14,7 @@ from baselines.dlink.router import Router, entropy_shortfall, mixed
 from baselines.dlink.shape import PRESETS, Clock, preset_of
 from baselines.dlink.signals import Front, referenced, resampling
 from baselines.dlink.streaming import StudentStream
-from baselines.dlink.student import Student, anti_aliased, stretching, waves
+from baselines.dlink.student import Student, anti_aliased, stretching, strided, waves
 from baselines.dlink.teacher import Attention, CrissCross, Embedding, Teacher
 from harness import HarnessError, SessionInfo, StreamInfo
 
@@ -321,3 +321,10 @@ def test_a_file_that_holds_more_than_tensors_is_not_run(tmp_path):
 def test_an_unknown_preset_is_named():
     with pytest.raises(HarnessError, match="unknown preset 'huge'; known: paper, small, tiny"):
         preset_of("huge")
+
+
+@pytest.mark.parametrize("n_samples, taps, hop", [(364, 48, 4), (101, 13, 4), (50, 7, 3), (20, 20, 4), (9, 2, 5)])
+def test_the_stems_convolution_by_phases_is_one_with_a_stride(n_samples, taps, hop):
+    rows, filters = made(2, 5, n_samples).double(), made(3, taps, seed=1).double()
+    expected = torch.nn.functional.conv2d(rows[:, None], filters[:, None, None], stride=(1, hop))
+    torch.testing.assert_close(strided(rows, filters, hop), expected, rtol=1e-12, atol=1e-12)
