@@ -1,9 +1,9 @@
-"""`harness data`: fetch recordings, list them, check them, prepare raw ones, take in those that are already here."""
+"""`harness data`: fetch recordings, list them, check them, prepare raw ones, take in those that are here, export."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -133,6 +133,37 @@ def prepare(
 
     asked = command.Asked(session or [], suite, raw=raw, labels=labels, broadband=broadband, out=out, area=area)
     command.prepare(asked, as_json=as_json)
+
+
+@app.command()
+def export(
+    suite: SuiteName,
+    out: Annotated[Path, typer.Option(help="Folder to write; not there yet, or empty.")],
+    format: Annotated[Literal["hf", "parquet", "npz"], typer.Option(help="What reads it.")] = "parquet",
+    tier: Annotated[str, typer.Option(help="Which sessions; ignored where --session names some.")] = "mini",
+    session: Annotated[list[str] | None, typer.Option(help="A session's id; may be repeated.")] = None,
+    task: Annotated[str | None, typer.Option(help="One of the suite's tasks; by default its main one.")] = None,
+    data_root: DataRoot = None,
+    dandi_api: DandiApi = None,
+    physionet_url: PhysionetUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Write train, validation and test as files for other tools, with a dataset card."""
+    from harness.cli import export as command
+
+    asked = command.Asked(suite, tier, session or [], task=task, data_root=data_root)
+    rows = command.export(asked, format=format, out=out, access=access_from(dandi_api, physionet_url))
+    _show(rows, as_json=as_json, title=f"{out}: {len(rows)} splits and README.md; test labels are in it")
+
+
+@app.command()
+def clear() -> None:
+    """Remove all prepared sessions from the data folder; they are prepared again when needed."""
+    from harness.cli import export as command
+    from harness.data.cache import readable_size
+
+    n, n_bytes = command.clear()
+    typer.echo(f"{n} prepared sessions removed, {readable_size(n_bytes)}")
 
 
 @app.command()

@@ -27,6 +27,7 @@ def rows(suite: str | None) -> list[Row]:
         *_fetched(suite, cache),
         *_made("simulated", _simulated(sessions, cache), cache, all_of_them=suite is None),
         *_made("converted", _converted(sessions, cache), cache, all_of_them=suite is None),
+        *(_prepared(cache) if suite is None else []),
     ]
 
 
@@ -96,3 +97,11 @@ def _made(folder: str, names: Mapping[Path, str], cache: "Cache", *, all_of_them
             intact = False
         found.append({"file": names.get(path, f"{folder}, of no shipped suite"), "intact": intact, "path": str(path)})
     return found
+
+
+def _prepared(cache: "Cache") -> list[Row]:
+    """Rows of the prepared sessions, hashed again."""
+    from harness.data.prepared_room import all_prepared, intact
+
+    paths = [one.path for one in all_prepared(cache)]
+    return [{"file": "a prepared session", "intact": intact(path), "path": str(path)} for path in paths]

@@ -15,6 +15,7 @@ from harness.data.classes import cue_stream
 from harness.data.contents import Contents, Series, SpikeTrains
 from harness.data.grids import Grid, grid_of, trial_grid, whole_ticks
 from harness.data.protocol import CUE, SPIKES, ClassesAt, Layout, TargetAt, Task
+from harness.data.room import MEMORY, Memory
 from harness.data.signals import causal_stream, peer_stream, stream_info
 from harness.data.suites import Session
 from harness.errors import BadData, UsageError
@@ -22,6 +23,7 @@ from harness.types import Inputs, Recording, SessionInfo, StreamInfo
 
 CLOCK_HZ = 30_000
 """Ticks per second where no spikes set the clock."""
+CHECKED_BINS = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,14 @@ class Aligned:
     cuts: np.ndarray | None = None
 
 
-def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -> Aligned:
+def align(contents: Contents, session: Session, *, task: Task, layout: Layout, room: Memory = MEMORY) -> Aligned:
     """Cut a session into bins.
 
     Bin k covers ticks [left, right) and is known at `right`: a spike on an edge belongs to the later bin. Its target
     is the behaviour at `right` plus the task's lag. Bins exist only inside the stretches in which units were observed,
     signals sampled and behaviour recorded; the first bin of each stretch is a start. On the grid `samples` there is a
-    bin per sample of behaviour, the first one the only start, with spikes as in `sample_grid.count_before`.
+    bin per sample of behaviour, the first one the only start, with spikes as in `sample_grid.count_before`. Streams of
+    signals are put into `room`.
 
     Raises:
         BadData: If there is no bin, no unit or far too many bins, counted bins do not fit the task's bins, or a
@@ -61,7 +64,7 @@ def align(contents: Contents, session: Session, *, task: Task, layout: Layout) -
     try:
         grid = _grid(contents, spikes, task=task, at=at, clock_hz=clock_hz)
         values = _as_float32(grid.targets, at)
-        streams = _streams(contents, grid, task=task, clock_hz=clock_hz)
+        streams = _streams(contents, grid, task=task, clock_hz=clock_hz, room=room)
     except (BadData, UsageError) as error:
         raise type(error)(f"session {session.id!r}: {error}") from None
     bins = grid.bins
@@ -105,7 +108,7 @@ def _forget_outside(grid: Grid) -> None:
     grid.targets[(grid.bins.ticks < grid.cuts[0]) | (grid.bins.ticks > grid.cuts[-1])] = np.nan
 
 
-def _streams(contents: Contents, grid: Grid, *, task: Task, clock_hz: int) -> dict[str, np.ndarray]:
+def _streams(contents: Contents, grid: Grid, *, task: Task, clock_hz: int, room: Memory) -> dict[str, np.ndarray]:
     """Every stream of the task, cut into bins."""
     bins = grid.bins
     made = {SPIKES: bins.counts}
@@ -116,17 +119,21 @@ def _streams(contents: Contents, grid: Grid, *, task: Task, clock_hz: int) -> di
             rule = task.signals[name]
             signal = contents.signals[rule.signal]
             edges_s = bins.ticks / clock_hz
-            peers = rule.chain == "peer"
-            make = peer_stream if peers else causal_stream
             with np.errstate(over="ignore", invalid="ignore"):
-                made[name] = make(signal, rule, edges_s, bin_s=task.bin_s)
-            _refuse_overflow(made[name], rule.signal)
+                if rule.chain == "peer":
+                    made[name] = peer_stream(signal, rule, edges_s, bin_s=task.bin_s)
+                else:
+                    made[name] = causal_stream(signal, rule, edges_s, bin_s=task.bin_s, room=room)
+            _refuse_overflow(made[name], rule.signal, room)
     return made
 
 
-def _refuse_overflow(stream: np.ndarray, signal: str) -> None:
+def _refuse_overflow(stream: np.ndarray, signal: str, room: Memory) -> None:
     """Finite numbers in a file may not be finite any more in physical units and float32."""
-    if not np.isfinite(stream).all():
+    for start in range(0, len(stream), CHECKED_BINS):
+        if np.isfinite(stream[start : start + CHECKED_BINS]).all():
+            room.let_go()
+            continue
         raise BadData(
             f"signal {signal!r} becomes larger than float32 can hold; its data, `conversion` or `offset` are damaged: "
             f"take the file that the suite pins"

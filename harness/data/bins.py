@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.data.contents import Series, SpikeTrains
+from harness.data.contents import Series, SpikeTrains, Times
 from harness.errors import BadData
 
 BREAK_S = 1.0
@@ -76,17 +76,22 @@ def bins_of(
     return bins
 
 
-def stretches(times_s: np.ndarray, period_s: float, clock_hz: int, *, longest_gap_s: float = 0.0) -> np.ndarray:
+def stretches(times_s: Times, period_s: float, clock_hz: int, *, longest_gap_s: float = 0.0) -> np.ndarray:
     """(n, 2) ticks: where samples come without a break, each holding for one period.
 
     A gap of more than `GAP_PERIODS` periods, and of more than `longest_gap_s`, is a break.
     """
     if not len(times_s):
         raise BadData("the behaviour has no samples; take the file that the suite pins")
-    breaks = np.flatnonzero(np.diff(times_s) > max(longest_gap_s, GAP_PERIODS * period_s))
+    breaks = breaks_after(times_s, max(longest_gap_s, GAP_PERIODS * period_s))
     first = times_s[np.concatenate([[0], breaks + 1])]
     last = times_s[np.concatenate([breaks, [len(times_s) - 1]])]
     return to_ticks(np.column_stack([first, last + period_s]), clock_hz)
+
+
+def breaks_after(times_s: Times, longest_s: float) -> np.ndarray:
+    """(n_breaks,) the samples after which the next one comes later than this; a regular clock has none."""
+    return np.flatnonzero(np.diff(times_s) > longest_s) if isinstance(times_s, np.ndarray) else np.empty(0, np.int64)
 
 
 def _empty_bins(pieces: np.ndarray, *, bin_ticks: int, clock_hz: int) -> Bins:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from harness.data.pins import HEX_DIGITS, Pin, pin_of
 from harness.data.suites import Source
 from harness.errors import BadData, UsageError
+from harness.locks import Lock
 
 FOLDER_VARIABLE = "NEURAL_DECODER_DATA"
 CHUNK_BYTES = 1 << 20
@@ -111,7 +112,7 @@ class Cache:
         Raises:
             CancelledError: If `stop` is set while another process holds it.
         """
-        lock = FileLock(self.folder("locks") / f"{name}.lock")
+        lock = Lock(self.folder("locks") / f"{name}.lock")
         while True:
             try:
                 lock.acquire(timeout=0.2)

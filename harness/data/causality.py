@@ -143,8 +143,9 @@ def _series_after(series: Series, instant_s: float, manner: Manner, rng: np.rand
 
 
 def _signal_after(signal: Signal, instant_s: float, manner: Manner, rng: np.random.Generator) -> Signal:
-    k = int(np.searchsorted(signal.times_s, instant_s + SIGNAL_SNAP_PERIODS * signal.period_s, side="right"))
-    values = changed_after(signal.values, k, manner, rng)
+    latest_s = instant_s + SIGNAL_SNAP_PERIODS * signal.period_s
+    k = int(signal.times_s.searchsorted(np.asarray(latest_s), side="right"))
+    values = changed_after(np.asarray(signal.values), k, manner, rng)
     return replace(signal, values=values, times_s=signal.times_s[: len(values)])
 
 

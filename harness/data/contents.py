@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -40,21 +41,71 @@ class Series:
     unit: str = ""
 
 
+class Rows(Protocol):
+    """(n_samples, n_channels): an array, or what reads a slice of rows when it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+    def __array__(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Regular:
+    """Times of a regular clock, made when they are asked for: sample i is at i / rate_hz + first_s."""
+
+    n: int
+    rate_hz: float
+    first_s: float
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: Any) -> Any:
+        """As of an array: seconds of a sample, or of those that a slice or an array names."""
+        chosen = np.arange(*i.indices(self.n)) if isinstance(i, slice) else np.asarray(i)
+        return np.where(chosen < 0, chosen + self.n, chosen).astype(np.float64) / self.rate_hz + self.first_s
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def searchsorted(self, instants_s: np.ndarray, side: Literal["left", "right"] = "left") -> np.ndarray:
+        """As of an array: how many samples are before each instant, or at it too (`right`)."""
+        guess = np.floor((instants_s - self.first_s) * self.rate_hz).clip(-1, self.n).astype(np.int64)
+        # Rounding puts the guess off by a sample or two at most; the times themselves decide.
+        counts = np.zeros(guess.shape, np.int64)
+        for k in range(-2, 4):
+            sample = guess + k
+            before = self[sample] <= instants_s if side == "right" else self[sample] < instants_s
+            counts = np.where((sample >= 0) & (sample < self.n) & before, sample + 1, counts)
+        return counts
+
+
+Times = np.ndarray | Regular
+
+
 @dataclass(frozen=True)
 class Signal:
     """A continuous signal as it is stored: `values * scale + offset` is in `unit`.
 
-    values: (n_samples, n_channels) of any number type.
+    values: (n_samples, n_channels) of any number type; of a long signal, rows that stay in the file.
     scale: (n_channels,) float64. offset: float.
-    times_s: (n_samples,) float64, going up.
+    times_s: (n_samples,) float64, going up; of a regular clock, not an array.
     period_s: Nominal time between two samples.
     names: One per channel.
     """
 
-    values: np.ndarray
+    values: Rows
     scale: np.ndarray
     offset: float
-    times_s: np.ndarray
+    times_s: Times
     period_s: float
     unit: str
     names: tuple[str, ...]

@@ -11,6 +11,7 @@ from harness.data.hosts import Access, reachable
 from harness.data.pins import read_pin
 from harness.data.progress import Watcher
 from harness.data.suites import File, Session, Simulated
+from harness.disk import in_words
 from harness.errors import MissingData, UsageError
 
 __all__ = [
@@ -130,8 +131,10 @@ def _write_once(session: Session, path: Path, cache: Cache, *, watcher: Watcher)
     if path.exists() or not isinstance(session.source, Simulated):
         return
     part = cache.folder("simulated") / f"{path.stem}.part.nwb"
-    part.unlink(missing_ok=True)
-    watcher.started(session.id, size=None)
-    write_session(part, session.source, session_id=session.id, subject=session.subject)
-    cache.place(part, path)
+    with in_words(part.parent):
+        for left_over in [part, *part.parent.glob(f".{part.stem}.*")]:
+            left_over.unlink(missing_ok=True)
+        watcher.started(session.id, size=None)
+        write_session(part, session.source, session_id=session.id, subject=session.subject)
+        cache.place(part, path)
     watcher.finished(session.id)

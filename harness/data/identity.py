@@ -24,10 +24,11 @@ def content_id(session: Session, path: Path) -> str:
     pinned = source.sha256 if isinstance(source, Dandi | Zenodo | File) else None
     if pinned is None and isinstance(source, Zenodo) and source.md5:
         return f"md5:{source.md5}"
-    return pinned or _hashed(path)
+    return pinned or hashed(path)
 
 
-def _hashed(path: Path) -> str:
+def hashed(path: Path) -> str:
+    """The SHA-256 of a file, found once for each of its states."""
     state = path.stat()
     return _hashed_once(path, state.st_size, state.st_mtime_ns)
 

@@ -73,17 +73,17 @@ class NwbFile:
         """Read a numeric dataset whole, in the type in which it is stored."""
         return np.asarray(self._numeric(where, kinds=kinds, ndim=ndim)[()])
 
-    def columns(self, where: str, columns: Sequence[int] | None) -> np.ndarray:
-        """Read (n_samples, n_channels), or only some columns of it; one dimension counts as one column."""
+    def columns(self, where: str, columns: Sequence[int] | None, *, rows: slice = slice(None)) -> np.ndarray:
+        """Read (n_samples, n_channels), or only some columns or rows of it; one dimension counts as one column."""
         data = self._numeric(where, kinds="fiub", ndim=(1, 2))
         n = data.shape[1] if data.ndim == 2 else 1
         wanted = list(range(n)) if columns is None else list(columns)
         if not all(0 <= c < n for c in wanted):
             raise self.bad(where, f"has {n} columns, so there is no column {max(wanted)}")
         if data.ndim == 1:
-            return np.asarray(data[()])[:, None]
+            return np.asarray(data[rows])[:, None]
         low, high = min(wanted, default=0), max(wanted, default=-1) + 1
-        read = np.asarray(data[:, low:high])
+        read = np.asarray(data[rows, low:high])
         return read if wanted == list(range(low, high)) else read[:, [c - low for c in wanted]]
 
     def index(self, where: str, n_values: int) -> np.ndarray:

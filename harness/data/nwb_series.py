@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from harness.data.contents import Series, Signal
+from harness.data.contents import Regular, Rows, Series, Signal, Times
 from harness.data.nwb_file import LATEST_S, NwbFile, text
+from harness.data.nwb_rows import blocks_of, rows_of
 from harness.data.nwb_tables import ELECTRODES
 from harness.data.protocol import SignalAt, TargetAt
 
@@ -70,26 +71,34 @@ def read_series(nwb: NwbFile, where: str, *, columns: Sequence[int] | None = Non
 
 
 def read_signal(nwb: NwbFile, at: SignalAt) -> Signal:
-    """Read a continuous signal in the type in which it is stored, volts as microvolts; a day of it need not fit twice.
+    """Read a continuous signal in the type in which it is stored, volts as microvolts; a long one stays in its file.
 
     Raises:
         BadData: As `read_series`, and if a value or a factor is not finite.
     """
     data = f"{at.path}/data"
-    values = nwb.columns(data, at.columns)
-    times_s, period_s = _times(nwb, at.path, len(values), "nwb")
+    values = rows_of(nwb, data, at.columns)
+    times_s, period_s = _times_of_signal(nwb, at.path, len(values))
     _check_span(nwb, at.path, times_s)
-    if not period_s or not values.size:
+    if not period_s or 0 in values.shape:
         raise nwb.bad(data, f"is {values.shape[0]} by {values.shape[1]}, where at least two samples belong")
     unit = text(nwb.dataset(data).attrs.get("unit", ""))
     to_unit = 1e6 if unit in VOLTS else 1.0
     scale = np.broadcast_to(_scale(nwb, at.path, at.columns) * to_unit, values.shape[1:])
-    if not np.isfinite(scale).all() or (values.dtype.kind == "f" and not np.isfinite(values.sum(dtype=np.float64))):
-        row = int(np.argmin(np.isfinite(values).all(axis=1))) if values.dtype.kind == "f" else 0
-        raise nwb.bad(data, f"is not finite, first in row {row}")
+    wrong = _first_not_finite(values) if np.isfinite(scale).all() else 0
+    if wrong is not None:
+        raise nwb.bad(data, f"is not finite, first in row {wrong}")
     names = _channel_names(nwb, at)
     offset = nwb.number(data, "offset", 0.0) * to_unit
     return Signal(values, scale, offset, times_s, period_s, "uV" if unit in VOLTS else unit, names)
+
+
+def _first_not_finite(values: Rows) -> int | None:
+    """The first row with a NaN or an infinity; None if there is none."""
+    for start, block in blocks_of(values) if values.dtype.kind == "f" else ():
+        if not np.isfinite(block.sum(dtype=np.float64)) and not (finite := np.isfinite(block).all(axis=1)).all():
+            return start + int(np.argmin(finite))
+    return None
 
 
 def _channel_names(nwb: NwbFile, at: SignalAt) -> tuple[str, ...]:
@@ -132,6 +141,19 @@ def _times(nwb: NwbFile, where: str, n_samples: int, clock: Clock) -> tuple[np.n
     """((n_samples,) seconds, nominal period)."""
     if nwb.has(f"{where}/timestamps"):
         return _timestamps(nwb, f"{where}/timestamps", n_samples)
+    regular = _regular(nwb, where, n_samples, clock)
+    return np.asarray(regular), 1 / regular.rate_hz
+
+
+def _times_of_signal(nwb: NwbFile, where: str, n_samples: int) -> tuple[Times, float]:
+    """The same of a signal, which may be long: a regular clock is no array."""
+    if nwb.has(f"{where}/timestamps"):
+        return _timestamps(nwb, f"{where}/timestamps", n_samples)
+    regular = _regular(nwb, where, n_samples, "nwb")
+    return regular, 1 / regular.rate_hz
+
+
+def _regular(nwb: NwbFile, where: str, n_samples: int, clock: Clock) -> Regular:
     starting = f"{where}/starting_time"
     if not nwb.has(starting):
         raise nwb.bad(where, f"has neither timestamps nor starting_time: it holds {', '.join(nwb.group(where))}")
@@ -145,13 +167,10 @@ def _times(nwb: NwbFile, where: str, n_samples: int, clock: Clock) -> tuple[np.n
         rate, first_s = 1 / rate, nwb.number(f"{where}/data", "offset", 0.0)
     if not np.isfinite(first_s):
         raise nwb.bad(starting, f"is {first_s}")
-    times_s = np.arange(n_samples, dtype=np.float64)
-    times_s /= rate
-    times_s += first_s
-    return times_s, 1 / rate
+    return Regular(n_samples, rate, first_s)
 
 
-def _check_span(nwb: NwbFile, where: str, times_s: np.ndarray) -> None:
+def _check_span(nwb: NwbFile, where: str, times_s: Times) -> None:
     """Refuse times that no session has, before anything is made as long as they claim it to be."""
     if not len(times_s):
         return

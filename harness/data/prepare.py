@@ -1,19 +1,32 @@
 """A session's file becomes its parts: read, align, split."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from harness.data.align import align
+from harness.data.align import Aligned, align
 from harness.data.causality import alignment_looks_ahead
 from harness.data.contents import Contents
 from harness.data.nwb import Wanted, read_contents
 from harness.data.protocol import CUE, SPIKES, ClassesAt, Task
+from harness.data.room import MEMORY, Memory
 from harness.data.split import Parts, columns_of, find_leaks, split
 from harness.data.suites import Session, Suite
 from harness.errors import BadData
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A session in bins, not yet cut into parts.
+
+    trials: Column -> (n_trials, ...) values, as `Contents` has them: those that the split reads.
+    """
+
+    aligned: Aligned
+    trials: Mapping[str, np.ndarray]
 
 
 def prepare(
@@ -33,11 +46,29 @@ def prepare(
         BadData: If the file is damaged, lacks something, leaves a part without a scored bin, or its parts are not
             apart.
     """
-    layout, rule = suite.layouts[session.layout], suite.splits[session.split]
-    task = suite.task if streams is None else suite.task.only(streams)
+    return cut(suite, session, read(suite, session, path, streams=streams), fold=fold)
+
+
+def read(
+    suite: Suite, session: Session, path: Path, *, streams: Sequence[str] | None = None, room: Memory = MEMORY
+) -> Whole:
+    """Read a session and put it into bins, the streams of signals into `room`; else as `prepare`."""
+    task = task_of(suite, streams)
     contents = _contents(suite, session, path, task)
-    aligned = align(contents, session, task=task, layout=layout)
-    parts = split(aligned, contents.trials, rule, fold=fold)
+    aligned = align(contents, session, task=task, layout=suite.layouts[session.layout], room=room)
+    columns = columns_of(suite.splits[session.split])
+    return Whole(aligned, {name: values for name, values in contents.trials.items() if name in columns})
+
+
+def task_of(suite: Suite, streams: Sequence[str] | None) -> Task:
+    """The suite's task with these inputs; with all of them by default."""
+    return suite.task if streams is None else suite.task.only(streams)
+
+
+def cut(suite: Suite, session: Session, whole: Whole, *, fold: int = 0) -> Parts:
+    """Cut a session into train, validation and test; arguments and errors as in `prepare`."""
+    rule = suite.splits[session.split]
+    parts = split(whole.aligned, whole.trials, rule, fold=fold)
     leaks = find_leaks(parts, gap_s=rule.gap_s)
     if leaks:
         raise BadData(
