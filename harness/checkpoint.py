@@ -1,10 +1,12 @@
 """What long training leaves behind while it runs: how far it is, and from where it can go on after it was stopped."""
 
+import errno
 import hashlib
 import io
 import os
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,7 @@ from harness.errors import DecoderError
 _HEAD = struct.Struct("<Q32s")
 _PROGRESS = struct.Struct("<qqd")
 PROGRESS_BYTES = _PROGRESS.size
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _ARRAY = "array "
 """Before every name in a note, so that none is an argument of the function that writes it."""
 
@@ -69,7 +72,8 @@ class Checkpoint:
         np.savez(buffer, **named)  # type: ignore[arg-type]
         # Of an earlier attempt that was not loaded, too: its newer note must not win over this one.
         self._n_saved = 1 + (self._n_saved or max((count for count, _ in self._kept()), default=0))
-        _write(self._slots[self._n_saved % len(self._slots)], self._n_saved, buffer.getvalue())
+        if not _write(self._slots[self._n_saved % len(self._slots)], self._n_saved, buffer.getvalue()):
+            self._n_saved -= 1  # The next try takes the same file, for the other holds the only note.
 
     def _kept(self) -> list[tuple[int, bytes]]:
         """(count, content) of the notes that are whole."""
@@ -78,7 +82,8 @@ class Checkpoint:
     def report(self, done: int, total: int, loss: float = float("nan")) -> None:
         """Say how far training is, in any unit; shown with the time left."""
         if self._progress is not None:
-            os.pwrite(self._progress, _PROGRESS.pack(int(done), int(total), float(loss)), 0)
+            with suppress(OSError):
+                os.pwrite(self._progress, _PROGRESS.pack(int(done), int(total), float(loss)), 0)
 
 
 def read_progress(descriptor: int) -> Progress | None:
@@ -90,16 +95,26 @@ def read_progress(descriptor: int) -> Progress | None:
     return found if 0 <= found.done <= found.total else None
 
 
-def _write(slot: int, count: int, content: bytes) -> None:
-    """The head goes last and is short, so that a file half written has a digest of something else."""
-    os.ftruncate(slot, 0)
-    view, offset = memoryview(content), _HEAD.size
-    while view:
-        written = os.pwrite(slot, view, offset)
-        view, offset = view[written:], offset + written
-    os.fsync(slot)
-    os.pwrite(slot, _HEAD.pack(count, hashlib.sha256(content).digest()), 0)
-    os.fsync(slot)
+def _write(slot: int, count: int, content: bytes) -> bool:
+    """The head goes last and is short, so that a file half written has a digest of something else.
+
+    Returns:
+        Whether it was written. Where there is no room, training goes on without: the disk is no fault of the decoder.
+    """
+    try:
+        os.ftruncate(slot, 0)
+        view, offset = memoryview(content), _HEAD.size
+        while view:
+            written = os.pwrite(slot, view, offset)
+            view, offset = view[written:], offset + written
+        os.fsync(slot)
+        os.pwrite(slot, _HEAD.pack(count, hashlib.sha256(content).digest()), 0)
+        os.fsync(slot)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        return False
+    return True
 
 
 def _read(slot: int) -> tuple[int, bytes] | None:

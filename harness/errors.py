@@ -4,13 +4,11 @@ Each message says what was given, what is allowed and what to do next. The comma
 and leaves with the error's `exit_code`.
 """
 
-from typing import ClassVar
-
 
 class HarnessError(Exception):
     """Root of all errors of this project."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class UsageError(HarnessError, ValueError):
@@ -39,6 +37,12 @@ class BadData(HarnessError, ValueError):
 
 class Excluded(BadData):
     """A recording is what the suite pins, but a written rule keeps it out: the reason is the message."""
+
+
+class NotWritten(HarnessError, OSError):
+    """A folder is full, may not be written, or is on a disk without file locks; nothing in it is half written."""
+
+    exit_code = 2
 
 
 class VerificationDiffers(HarnessError, RuntimeError):

@@ -1,5 +1,6 @@
 """Notes of a training: whole or absent, whatever dies when."""
 
+import errno
 import os
 
 import numpy as np
@@ -47,6 +48,32 @@ def test_a_note_that_was_cut_short_leaves_the_one_before(files, n_bytes):
     newest = files[2 % 2]
     os.ftruncate(newest, n_bytes)
     assert (checkpoint(files).load()["weights"] == 0).all()
+
+
+def test_a_note_that_finds_no_room_is_left_out_and_the_one_before_stays_however_often(files, monkeypatch):
+    def full(descriptor, content, offset):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    one = checkpoint(files)
+    for k in range(2):
+        one.save({"k": np.array(k)})
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        for k in range(2, 5):
+            one.save({"k": np.array(k)})
+            one.report(k, 5)
+    assert checkpoint(files).load()["k"] == 1
+    one.save({"k": np.array(5)})
+    assert checkpoint(files).load()["k"] == 5
+
+
+def test_another_fault_of_a_note_is_the_decoders_to_hear(files, monkeypatch):
+    def too_large(descriptor, content, offset):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(os, "pwrite", too_large)
+    with pytest.raises(OSError, match="File too large"):
+        checkpoint(files).save({"k": np.array(1)})
 
 
 def test_a_damaged_note_is_not_believed(files):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import sqlite3
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,6 +54,50 @@ def test_a_damaged_index_is_made_anew(store, content):
     index.rows(store)
     (store.root / index.NAME).write_bytes(content)
     assert says(store) == holds(store)
+
+
+@pytest.mark.parametrize(
+    "written, damaged",
+    [
+        (struct.pack(">d", 0.7), struct.pack(">d", 0.9)),
+        (b"example-filter", b"example-filled"),
+        (b"cpu-1@1", b"cpu-9@1"),
+    ],
+    ids=["a score", "a decoder's name", "a profile"],
+)
+def test_a_value_that_changed_in_the_index_alone_is_not_believed(store, written, damaged):
+    before = index.rows(store)
+    path = store.root / index.NAME
+    content = path.read_bytes()
+    assert written in content
+    path.write_bytes(content.replace(written, damaged))
+    assert index.rows(store) == before
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR])
+def test_a_disk_that_refuses_the_index_costs_no_listing_and_no_index(store, monkeypatch, code):
+    before, connect = index.rows(store), index._connect
+
+    def refusing(place):
+        if place != ":memory:":
+            error = sqlite3.OperationalError("the disk says no")
+            error.sqlite_errorcode = code
+            raise error
+        return connect(place)
+
+    content = (store.root / index.NAME).read_bytes()
+    monkeypatch.setattr(index, "_connect", refusing)
+    assert index.rows(store) == before
+    assert (store.root / index.NAME).read_bytes() == content
+
+
+def test_an_index_whose_journal_is_of_another_one_is_made_anew_without_it(store):
+    before = index.rows(store)
+    journal = store.root / f"{index.NAME}-journal"
+    journal.write_bytes(b"what another index left" * 100)
+    (store.root / index.NAME).write_bytes(b"no database at all" * 1000)
+    assert index.rows(store) == before
+    assert not journal.exists()
 
 
 def test_an_edited_record_is_named_and_costs_the_others_nothing(store):

@@ -8,15 +8,16 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from harness.disk import in_words
 from harness.results.environment import code_sha256, versions
 from harness.results.records import canonical, sha256
+from harness.results.store import PART
 
 T = TypeVar("T")
 
@@ -30,24 +31,30 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder that appears whole or not at all, in place of one that is there.
 
     The caller holds a lock on the folder's key: what a killed run left behind for it is cleared away.
+
+    Raises:
+        NotWritten: If the disk is full, or cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(left_over, ignore_errors=True)
-    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        for name, content in files.items():
-            with (new / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        new.chmod(0o755)
-        if folder.exists():
-            folder.rename(new.with_name(f"{new.name}.old"))
-        new.rename(folder)
-    finally:
-        for left_over in folder.parent.glob(f".{folder.name}.*"):
-            shutil.rmtree(left_over, ignore_errors=True)
+    new, old = (folder.with_name(f".{folder.name}.{what}{PART}") for what in ("new", "old"))
+    with in_words(folder.parent):
+        try:
+            _remove(new, old)
+            new.mkdir(parents=True)
+            for name, content in files.items():
+                with (new / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        finally:
+            _remove(new, old)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_json(path: Path) -> Any:

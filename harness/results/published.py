@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from filelock import FileLock
 from pydantic import Field, ValidationError
 
+from harness.disk import in_words
 from harness.errors import BadData, UsageError
+from harness.locks import Lock, remove_unowned
 from harness.results import names
 from harness.results.reading import MOST_BYTES
 from harness.results.records import Part, Record, canonical, sha256
-from harness.results.store import Store, file_sha256, folder_name, write_whole
+from harness.results.store import PART, Store, file_sha256, folder_name, write_whole
 
 CHAIN, LOCK = "chain.jsonl", "chain.jsonl.lock"
 Kind = Literal["record", "receipt"]
@@ -72,6 +73,10 @@ class Published(Store):
                     found[path.relative_to(self.root).as_posix()] = (stat.st_mtime_ns, stat.st_size)
         return found
 
+    def clear_parts(self) -> None:
+        for part in self.root.rglob(f".*{PART}"):
+            remove_unowned(part)
+
     def predictions(self, record: Record) -> Path:
         return self.record_path(record).with_suffix(".npz")
 
@@ -91,11 +96,16 @@ class Published(Store):
     def add(self, kind: Kind, identifier: str, files: Mapping[Path, bytes]) -> None:
         """Write files, then their line of the chain; files that are there already must be the same.
 
+        The document that has the id comes last: whoever can read a record finds its files.
+
         Raises:
             UsageError: If one of them is there with other content.
+            NotWritten: If the folder is full, or cannot be written.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / LOCK):
+        with in_words(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+        with Lock(self.root / LOCK):
+            self.clear_parts()
             lines = chain_lines(self.root)
             if any(link.id == identifier for link in map(_link, lines)):
                 return
@@ -105,9 +115,9 @@ class Published(Store):
                         f"{path} is there with other content, and what is published is never changed; "
                         f"give the decoder a new version"
                     )
-            for path, content in files.items():
+            for path in sorted(files, key=lambda path: path.name == f"{identifier}.json"):
                 if not path.exists():
-                    write_whole(path, content)
+                    write_whole(path, files[path])
             hashes = {path.relative_to(self.root).as_posix(): sha256(content) for path, content in files.items()}
             previous = sha256(lines[-1]) if lines else ""
             link = Link(number=len(lines), kind=kind, id=identifier, files=hashes, previous=previous)

@@ -7,7 +7,7 @@ inputs that is enough to draw them. A record holds none of it, and no worker see
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,6 +86,12 @@ def keep(store: Store, suite: Suite, session: Session, part: Recording, data: st
         part: The test part as it is scored, all folds together.
         data: Hash of the recording's content.
     """
+    # Runs on two machines may add to one file.
+    with store.lock("recordings"):
+        _add(store, suite, session, part, data)
+
+
+def _add(store: Store, suite: Suite, session: Session, part: Recording, data: str) -> None:
     old, _ = read_shown(store, suite.label, session.id, data)
     same = old if old is not None and _same_labels(old, part) else None
     known = {} if same is None else dict(same.streams)
@@ -104,6 +110,33 @@ def keep(store: Store, suite: Suite, session: Session, part: Recording, data: st
         {**known, **{name: values for name, (_, values) in added.items()}},
     )
     write_whole(shown_path(store, suite.label, session.id, data), packed(kept))
+
+
+def join(store: Store, content: bytes) -> None:
+    """Add what another store keeps of a test part to what this one does; of two that do not agree the other's stays.
+
+    Args:
+        store: Where to.
+        content: The other's file.
+    """
+    new = _unpacked(cells.npz_to_arrays(content))
+    about = new.about
+    old, _ = read_shown(store, about.suite, about.session, about.data)
+    if old is not None and _same_shown(old, new):
+        streams = {**new.about.streams, **old.about.streams}
+        if streams.keys() == old.streams.keys():
+            return
+        new = replace(
+            old, about=old.about.model_copy(update={"streams": streams}), streams={**new.streams, **old.streams}
+        )
+    write_whole(shown_path(store, about.suite, about.session, about.data), packed(new))
+
+
+def _same_shown(old: Shown, new: Shown) -> bool:
+    pairs = ((old.targets, new.targets), (old.scored, new.scored), (old.starts, new.starts))
+    return (old.about.n_bins, old.about.outputs) == (new.about.n_bins, new.about.outputs) and all(
+        np.array_equal(one, other, equal_nan=one.dtype != bool) for one, other in pairs
+    )
 
 
 def shown_path(store: Store, suite: str, session: str, data: str) -> Path:

@@ -3,36 +3,52 @@
 records/<suite>/<decoder>/<id>.json, predictions/<id>.npz, artifacts/<id>.safetensors; recordings/ holds what pages draw
 answers beside, labels among it, and is no part of what is published. Finished work that a later run
 can use again lies in fits/, cells/, runs/ and descriptions/; index.sqlite and locks/ can be thrown away. Every file
-appears whole or not at all: it is written under another name, synced and renamed.
+appears whole or not at all: it is written under another name, synced and renamed. Decision 0123.
 """
 
 import contextlib
 import hashlib
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UsageError
+from filelock import Timeout
+
+from harness.disk import in_words
+from harness.locks import Lock, own, refuse_lockless, remove_unowned
 from harness.results.reading import read_record
 from harness.results.records import Record
 
+PART = ".part"
+"""How the name of a file ends that is being written; it begins with a dot."""
+FILES_IN = (
+    *("records/*/*", "predictions", "artifacts", "recordings/*", "receipts/*"),
+    *("runs", "descriptions", "preparations"),
+)
+FOLDERS_IN = ("fits/*", "cells/*")
+
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that a reader, or a crash, finds complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Write a file that a reader, or a crash, finds complete or absent.
+
+    Raises:
+        NotWritten: If its folder is full, or cannot be written.
+    """
+    part = path.with_name(f".{path.name}{PART}")
+    with in_words(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(own(part), "wb") as file:
+            try:
+                os.fchmod(file.fileno(), 0o644)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                part.replace(path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
 
 
 def file_sha256(path: Path) -> str:
@@ -42,18 +58,15 @@ def file_sha256(path: Path) -> str:
 
 
 def make_store(root: Path) -> None:
-    """Make the folder, unless it is there.
+    """Make the folder, unless it is there, and clear away what killed runs left half written.
 
     Raises:
-        UsageError: If nothing can be written to it.
+        NotWritten: If nothing can be written to it, or its disk has no file locks.
     """
-    try:
+    with in_words(root):
         root.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=root).close()
-    except OSError as error:
-        raise UsageError(
-            f"results cannot be written to {root}: {error.strerror}; name another folder: --store"
-        ) from None
+    refuse_lockless(root)
+    Store(root).clear_parts()
 
 
 def folder_name(name: str) -> str:
@@ -100,6 +113,24 @@ class Store:
     def cell(self, key: str) -> Path:
         """Folder of one finished cell."""
         return self.root / "cells" / key[:2] / key
+
+    def lock(self, key: str) -> Lock:
+        """One process at a time works on what this key stands for."""
+        folder = self.root / "locks"
+        with in_words(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return Lock(folder / f"{key[:3]}.lock")
+
+    def clear_parts(self) -> None:
+        """Remove what killed runs left half written; what a run is writing now stays."""
+        for part in self._parts(FILES_IN):
+            remove_unowned(part)
+        for folder in self._parts(FOLDERS_IN):
+            with contextlib.suppress(Timeout), self.lock(folder.name.lstrip(".")).acquire(timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _parts(self, folders: tuple[str, ...]) -> list[Path]:
+        return [path for below in folders for path in self.root.glob(f"{below}/.*{PART}")]
 
     def predictions(self, record: Record) -> Path:
         return self.root / "predictions" / f"{record.id}.npz"
