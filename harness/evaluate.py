@@ -4,97 +4,71 @@ All fits come first, several at a time; then every test pass alone on its core, 
 other work of ours. Finished fits and cells are kept by content and never run twice.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
 
-from harness import engine
-from harness.checkpoint import Progress
 from harness.data.identity import content_id
 from harness.data.suites import Physionet, Session, Suite
+from harness.engine.jobs import Engine, Trouble, trouble_of
 from harness.errors import DecoderError, UsageError
 from harness.judge.hardware import why_not_served
-from harness.judge.host import describe, end_all
-from harness.judge.notes import progress_in
+from harness.judge.host import describe
 from harness.judge.replies import Description, WorkerFault, description_from
-from harness.learning import Learning, Purpose, Share, lessons, stages_of
+from harness.learning import Purpose, Share
+from harness.lessons import lessons
 from harness.plan import Plan, Recordings
 from harness.registry import DecoderRef, known, module_of_file
 from harness.results import cells
 from harness.results.assemble import Context, Run, SessionCell, assemble
 from harness.results.records import Record, canonical
 from harness.results.store import write_whole
+from harness.rounds import Unfinished, Watch, run_tests
 from harness.source import source_sha256
-from harness.work import Test, alone
-
-LOOK_S = 1.0
-"""Between two looks at how far learning is."""
+from harness.work import Test
 
 
-class Watch(Protocol):
-    """Is told of progress; `under_way` says what is being learned, and how far it is."""
+def evaluate(plan: Plan, watch: Watch, engine: Engine | None = None) -> list[Record]:
+    """Run a plan and return one record per decoder and seed; whatever a decoder does wrong is in its record.
 
-    def total(self, n_jobs: int) -> None: ...
-    def done(self, what: str) -> None: ...
-    def under_way(self, what: str, progress: Progress) -> None: ...
-
-
-def evaluate(plan: Plan, watch: Watch) -> list[Record]:
-    """Run a plan and return one record per decoder and seed; whatever fails is in its record.
+    Args:
+        plan: What to evaluate.
+        watch: Is told of progress.
+        engine: Where its work is done; by default in as many processes of this machine as the plan says.
 
     Raises:
         UsageError: If the suite cannot be evaluated as asked, or its task does not give what a decoder reads.
+        Unfinished: If some work could not be done; with the records of those runs that are whole.
     """
-    tests = tests_of(plan)
-    run_tests(plan, tests, watch)
-    runs = {id(test.share.run): test.share.run for test in tests}
-    return [_record(plan, run, [test for test in tests if test.share.run is run]) for run in runs.values()]
-
-
-def run_tests(plan: Plan, tests: Sequence[Test], watch: Watch) -> None:
-    """Do test passes and all learning that they need, as far as it is not in the plan's store."""
-    stages = stages_of([stage for test in tests for stages in (test.learned, *test.extra.values()) for stage in stages])
-    watch.total(sum(map(len, stages)) + len(tests))
-    for stage in stages:
-        with _looking_at(stage, watch):
-            for name in engine.run([one.do for one in stage], n_workers=plan.n_workers, stop=end_all):
-                watch.done(name)
+    tests = tests_of(plan, here=engine is None or engine.is_local)
+    missing: dict[str, tuple[str, Trouble]] = {}
+    try:
+        run_tests(plan, tests, watch, engine)
+    except Unfinished as error:
+        missing = dict(error.missing)
+    runs: dict[int, list[Test]] = {}
     for test in tests:
-        with alone():
-            watch.done(test.do())
+        runs.setdefault(id(test.share.run), []).append(test)
+    records = []
+    for own in [own for own in runs.values() if not any(test.key in missing for test in own)]:
+        run = own[0].share.run
+        try:
+            records.append(_record(plan, run, own))
+        except OSError as error:
+            missing[f"{run.ref.name} {run.seed}"] = f"record of {run.ref.name}", trouble_of(error, own[0])
+    if missing:
+        raise Unfinished(missing, records)
+    return records
 
 
-def tests_of(plan: Plan) -> list[Test]:
-    """All test passes of a plan, by runs, none of them done.
+def tests_of(plan: Plan, *, here: bool = True) -> list[Test]:
+    """All test passes of a plan, by runs, none of them done; `here`: on this machine.
 
     Raises:
         UsageError: As `evaluate`.
     """
-    refuse_unserved(plan)
+    refuse_unserved(plan, here=here)
     return _tests(plan, [run for ref in plan.decoders for run in _runs(plan, ref)])
-
-
-@contextmanager
-def _looking_at(stages: Sequence[Learning], watch: Watch) -> Iterator[None]:
-    """Tell from time to time how far those stages are that note it."""
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(LOOK_S):
-            for one in stages:
-                if found := progress_in(one.notes):
-                    watch.under_way(one.name, found)
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _tests(plan: Plan, runs: Sequence[Run]) -> list[Test]:
@@ -137,8 +111,12 @@ def shared_out(plan: Plan, variants: Sequence[Suite], *, asked_for: bool = True)
     return [replace(plans[i], decoders=refs) for i, refs in served.items() if refs]
 
 
-def refuse_unserved(plan: Plan) -> None:
+def refuse_unserved(plan: Plan, *, here: bool = True) -> None:
     """Say no to what would silently be done in another way than its author thinks.
+
+    Args:
+        plan: What is asked for.
+        here: Whether it is this machine that has to serve the profile.
 
     Raises:
         UsageError: If no session is scored or there is none to fit; if one file is in two sessions with other splits or
@@ -166,7 +144,7 @@ def refuse_unserved(plan: Plan) -> None:
                 f"sessions {twin.id!r} and {s.id!r} are one file with two splits, {twin.split!r} and {s.split!r}: what "
                 f"is learned from one may be the other's test; put them into different tiers"
             )
-    if why := why_not_served(profile):
+    if here and (why := why_not_served(profile)):
         raise UsageError(f"profile {profile.label} cannot be served here: {why}; `harness hardware` shows which can")
     if "seed" in plan.settings:
         raise UsageError("--set seed would be overruled by the suite's seeds; choose seeds with --seed")

@@ -1,24 +1,23 @@
 """Stages of learning: pretraining, fits and adaptations, each done once and then kept in the store by content."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from filelock import FileLock
-
 from harness.data.altered import blinded, last_bins, unlabelled
 from harness.data.identity import content_id
-from harness.data.split_rules import n_folds
 from harness.data.suites import Session
 from harness.errors import BadData
 from harness.judge import cell as judge
 from harness.judge.artifact import backend_of
 from harness.judge.notes import Notes
 from harness.judge.wire import session_from_dict, session_to_dict
-from harness.judge.worker import STAGES
+from harness.locks import Lock
 from harness.plan import Plan, Recordings
+from harness.registry import DecoderRef
 from harness.results import cells
 from harness.results.assemble import Run
 from harness.results.records import LearningStage, canonical, sha256
@@ -41,6 +40,11 @@ class Share:
     def candidate(self) -> judge.Candidate:
         """The decoder as the judge wants it."""
         return judge.Candidate(self.run.ref, self.run.parameters, self.run.causal, self.plan.profile)
+
+    def moved(self, recordings: Recordings, refs: Mapping[str, DecoderRef]) -> "Share":
+        """See `Learning.moved`."""
+        run = replace(self.run, ref=refs.get(self.run.ref.entry_point, self.run.ref))
+        return replace(self, plan=recordings.plan, run=run, recordings=recordings)
 
 
 class Learning(ABC):
@@ -68,7 +72,7 @@ class Learning(ABC):
             before=before.key if before else None,
             fold=fold,
         )
-        self.folder = plan.store.root / "fits" / self.key[:2] / self.key
+        self.folder = _folder(plan.store, self.key)
 
     @abstractmethod
     def lesson(self) -> judge.Lesson:
@@ -78,12 +82,46 @@ class Learning(ABC):
         """What else decides the outcome."""
         return {}
 
-    def do(self) -> str:
+    def do(self) -> None:
         """Learn, unless that was done."""
         with lock(self.share.plan.store, self.key):
-            if is_due(self.share.plan, self.folder / "fit.json"):
+            if self.is_due():
                 self._learn()
-        return self.name
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Clear away the notes of a finished fit; a run that was killed after its last word left some."""
+        if self.notes.exists():
+            with lock(self.share.plan.store, self.key):
+                if (self.folder / "fit.json").exists() and self._kept()["status"] == "ok":
+                    Notes(self.notes).remove()
+
+    def is_due(self) -> bool:
+        """Whether there is anything to do."""
+        return is_due(self.share.plan, self.folder / "fit.json")
+
+    @property
+    def needs(self) -> "list[Learning]":
+        """The stages whose artefacts it reads."""
+        return [self.before] if self.before else []
+
+    @property
+    def reads(self) -> Sequence[Session]:
+        """The sessions whose recordings it reads."""
+        return self.sessions
+
+    def moved(self, recordings: Recordings, refs: Mapping[str, DecoderRef]) -> "Learning":
+        """The same stage, by its key, with another plan's store and recordings.
+
+        Args:
+            recordings: Of that plan.
+            refs: Entry point -> where the decoder is now, for those that have moved too.
+        """
+        new = copy.copy(self)
+        new.share = self.share.moved(recordings, refs)
+        new.before = self.before.moved(recordings, refs) if self.before else None
+        new.folder = _folder(recordings.plan.store, self.key)
+        return new
 
     def _learn(self) -> None:
         fault = self.share.run.fault
@@ -95,8 +133,6 @@ class Learning(ABC):
                 learned = judge.learn(self.share.candidate(), self.lesson(), after=before, notes=notes)
                 learned = replace(learned, fit_s=notes.total_s(learned.fit_s))
         self._keep(learned)
-        if learned.status == "ok":
-            Notes(self.notes).remove()
 
     def _keep(self, learned: judge.Fitted) -> None:
         kept = {
@@ -223,62 +259,8 @@ class Adaptation(Learning):
         return last_bins(train, n_bins)
 
 
-def lessons(share: Share, sessions: Sequence[Session]) -> dict[str, list[Learning]]:
-    """The last stage of learning for each fold of each scored session of a tier, by id; stages that a run lacks are
-    left out.
-
-    Args:
-        share: What the stages have in common.
-        sessions: The tier's.
-    """
-    suite, stages = share.plan.suite, share.run.stages
-    pretrained = _pretraining(share, [s for s in sessions if s.id in suite.pretraining])
-    old = [s for s in sessions if s.role != "new"]
-    if suite.fit == "each":
-        return {s.id: _each_fold(share, s, pretrained) for s in old if s.role == "scored"}
-    fit: Learning = Fit(share, old, before=pretrained)
-    new: dict[str, list[Learning]] = {
-        s.id: [Adaptation(share, [s], before=fit) if suite.calibration_s and "adapt" in stages else fit]
-        for s in sessions
-        if s.role == "new"
-    }
-    return {s.id: [fit] for s in old if s.role == "scored"} | new
-
-
-def _each_fold(share: Share, session: Session, pretrained: Learning | None) -> list[Learning]:
-    folds = range(n_folds(share.plan.suite.splits[session.split]))
-    return [Fit(share, [session], before=pretrained, fold=fold) for fold in folds]
-
-
-def _pretraining(share: Share, sessions: Sequence[Session]) -> Learning | None:
-    """The last stage of pretraining: of the decoders that this one begins with, the first of them first, then its own.
-
-    Its own recordings are those of the suite's pretraining sessions; None if there are none, or nothing to do.
-    """
-    last: Learning | None = None
-    for run in (*reversed(share.run.parents), share.run) if sessions else ():
-        if "pretrain" in run.stages:
-            last = Pretraining(replace(share, run=run), sessions, before=last)
-    return last
-
-
-def stages_of(last: Sequence[Learning]) -> list[list[Learning]]:
-    """All stages that lead to the given ones, each once, in rounds: one needs what an earlier round leaves.
-
-    In a round the longest work begins first: pretraining before fits.
-    """
-    found: dict[str, tuple[int, Learning]] = {}
-    for one in last:
-        chain = [one]
-        while chain[-1].before is not None:
-            chain.append(chain[-1].before)
-        for depth, stage in enumerate(reversed(chain)):
-            found.setdefault(stage.key, (depth, stage))
-    rounds: list[list[Learning]] = [[] for _ in range(1 + max((depth for depth, _ in found.values()), default=-1))]
-    for depth, stage in found.values():
-        rounds[depth].append(stage)
-    order = list(STAGES)
-    return [sorted(stages, key=lambda s: order.index(s.stage)) for stages in rounds]
+def _folder(store: Store, key: str) -> Path:
+    return store.root / "fits" / key[:2] / key
 
 
 def is_due(plan: Plan, outcome: Path) -> bool:
@@ -288,8 +270,6 @@ def is_due(plan: Plan, outcome: Path) -> bool:
     return plan.rerun == "failed" and cells.read_json(outcome)["status"] != "ok"
 
 
-def lock(store: Store, key: str) -> FileLock:
+def lock(store: Store, key: str) -> Lock:
     """One process at a time works on what this key stands for."""
-    folder = store.root / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{key[:3]}.lock")
+    return store.lock(key)

@@ -16,7 +16,7 @@ from harness.again import Again, answers_of, artifact_of, decoder_of
 from harness.data.prepare import prepare
 from harness.data.split_rules import n_folds
 from harness.errors import BadData
-from harness.evaluate import Watch, run_tests, tests_of
+from harness.evaluate import tests_of
 from harness.judge import artifact
 from harness.judge.folds import joined_parts
 from harness.plan import Plan
@@ -26,6 +26,7 @@ from harness.results.receipts import Compared, How, Receipt, Verdict, sealed
 from harness.results.records import Record, SessionResult
 from harness.results.scored import scores_of
 from harness.results.store import Store
+from harness.rounds import Watch, run_tests
 from harness.score.metrics import metric
 from harness.work import Test
 

@@ -1,12 +1,11 @@
 """Test passes of an evaluation, each of which is done once and then lies in the store."""
 
+import copy
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-from filelock import FileLock
 
 from harness.data.identity import content_id
 from harness.data.prepare import look_ahead
@@ -17,6 +16,9 @@ from harness.judge.finding import Finding
 from harness.judge.folds import joined_parts, joined_tests
 from harness.judge.replies import WorkerFault
 from harness.learning import Learning, Purpose, is_due, lock
+from harness.locks import Lock
+from harness.plan import Recordings
+from harness.registry import DecoderRef
 from harness.results import cells, shown
 from harness.results.records import LearningStage, canonical, sha256
 from harness.results.scored import cell_files
@@ -50,15 +52,47 @@ class Test:
         fits = [one.key for one in learned]
         self.key = cells.key(fits=fits, session=session.id, data=self.data, rules=rules, asked=asked)
 
-    def do(self) -> str:
-        with lock(self.plan.store, self.key):
-            if self._is_due():
+    def do(self) -> None:
+        """Test, unless that was done; waits until no other test pass is under way on this machine."""
+        with alone(), lock(self.plan.store, self.key):
+            if self.is_due():
                 self._test()
+
+    def tidy(self) -> None:
+        """Nothing: a test pass leaves its cell or nothing."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
         return f"stream {self.session.id} through {self.share.run.ref.name}"
 
-    def _is_due(self) -> bool:
+    @property
+    def folder(self) -> Path:
+        """Where the cell is, or will be."""
+        return self.plan.store.cell(self.key)
+
+    @property
+    def needs(self) -> list[Learning]:
+        """The stages whose artefacts it reads."""
+        return [*self.learned, *(one for learned in self.extra.values() for one in learned)]
+
+    @property
+    def reads(self) -> Sequence[Session]:
+        """The sessions whose recordings it reads."""
+        return [self.session]
+
+    def moved(self, recordings: Recordings, refs: Mapping[str, DecoderRef]) -> "Test":
+        """See `Learning.moved`."""
+        new = copy.copy(self)
+        new.learned = [one.moved(recordings, refs) for one in self.learned]
+        new.extra = {purpose: [one.moved(recordings, refs) for one in more] for purpose, more in self.extra.items()}
+        new.share = new.learned[0].share
+        new.plan = new.share.plan
+        return new
+
+    def is_due(self) -> bool:
         """Not run yet, wanted again, or run with what an earlier fit had learned."""
-        outcome = self.plan.store.cell(self.key) / "cell.json"
+        outcome = self.folder / "cell.json"
         return is_due(self.plan, outcome) or cells.read_json(outcome)["artifact"] != self.outcome
 
     @property
@@ -87,7 +121,7 @@ class Test:
             tested, part, suite=self.plan.suite, session=self.session, seconds=seconds, artifact=self.outcome
         )
         shown.keep(self.plan.store, self.plan.suite, self.session, part, self.data)
-        cells.write_folder(self.plan.store.cell(self.key), files)
+        cells.write_folder(self.folder, files)
 
     def _tested(self, fold: int) -> tuple[Recording, judge.Tested]:
         """One fold: its test part, and what came of it."""
@@ -135,8 +169,8 @@ def _apart(parts: Parts, rule: Split) -> Finding:
     return Finding(not leaks, "; ".join(leaks), None)
 
 
-def alone() -> FileLock:
+def alone() -> Lock:
     """Only one test pass of this user at a time on this machine, whichever run it belongs to."""
     # Not where the environment says: runs with another TMPDIR would not wait for each other. Nor in /run/user, which
     # ends with a login while runs go on, or in the home folder, which several machines may share.
-    return FileLock(Path("/tmp") / f"neural-decoder-harness-{os.geteuid()}.lock")
+    return Lock(Path("/tmp") / f"neural-decoder-harness-{os.geteuid()}.lock")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.data import prepared
 from harness.data.cache import Cache
 from harness.data.download import locate
 from harness.data.protocol import SignalStream
@@ -79,6 +80,16 @@ def test_a_record_pins_its_predictions_and_artefact_by_hash(plan, records):
     assert sha256(plan.store.predictions(record).read_bytes()) == record.predictions_sha256
     assert sha256(plan.store.artifact(record).read_bytes()) == record.artifact_sha256
     assert read_record(plan.store.record_path(record)) == record
+
+
+def test_mapped_sessions_give_the_same_artefacts_and_scores(plan, records, tmp_path, monkeypatch):
+    mapped = replace(plan, decoders=[find("wiener")], cache=Cache(tmp_path / "data"))
+    (first,) = evaluate(replace(mapped, store=Store(tmp_path / "first")), Quiet())
+    monkeypatch.setattr(prepared, "read", None)  # from now on, all comes from the cache
+    (again,) = evaluate(replace(mapped, store=Store(tmp_path / "again")), Quiet())
+    right = records[1]
+    assert first.artifact_sha256 == again.artifact_sha256 == right.artifact_sha256
+    assert first.scores == again.scores == right.scores
 
 
 def test_finished_work_is_never_run_twice(plan, records, monkeypatch):

@@ -59,6 +59,7 @@ class Laptop:
 
     def eval(self, name: str) -> dict:
         tiny = ["--suite", "tiny", "--tier", "simulated", "--seed", "1", "--profile", "quick.yaml"]
+        tiny += ["--workers", "1"]  # In this very process, which was told that it is on a quiet machine.
         return json.loads(self.harness("eval", *tiny, "--decoder", name, "--json").stdout.splitlines()[-1])
 
 

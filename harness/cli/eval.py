@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from harness.data.cache import Cache
     from harness.data.download import Access
     from harness.data.suites import Suite
+    from harness.engine.jobs import Engine, Trouble
     from harness.plan import Plan
     from harness.results.records import Record
+    from harness.rounds import Unfinished
 
 DECODER_FAILED = 3
 INTERRUPTED = 130
@@ -23,6 +27,13 @@ class AuditLevel(StrEnum):
 
     standard = "standard"
     full = "full"
+
+
+class EngineName(StrEnum):
+    """Where work runs."""
+
+    local = "local"
+    dask = "dask"
 
 
 class Rerun(StrEnum):
@@ -51,13 +62,19 @@ def command(
     data_root: Annotated[Path | None, typer.Option(help="Folder of a suite's local files.")] = None,
     dandi_api: Annotated[str | None, typer.Option(help="API of a DANDI mirror instead of the archive's.")] = None,
     physionet_url: Annotated[str | None, typer.Option(help="Folder of the data sets at a mirror of PhysioNet.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Fits at a time; 0: one per core.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Worker processes that learn at a time; 0: one per core; 1: none but this one.")
+    ] = 0,
+    engine: Annotated[EngineName, typer.Option(help="Where work runs.")] = EngineName.local,
+    scheduler: Annotated[str, typer.Option(help="With --engine dask: its scheduler's address, or slurm.")] = "",
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="With --scheduler slurm: queue=..., cores=..., walltime=...; repeat it.")
+    ] = None,
     rerun: Annotated[Rerun, typer.Option(help="Finished work to run again.")] = Rerun.nothing,
     json_: Annotated[bool, typer.Option("--json", help="Print records as JSON lines.")] = False,
 ) -> None:
     """Fit, stream and score decoders; without --decoder, the suite's own set."""
     from harness.cli.data import access_from
-    from harness.cli.scoreboard import show_records
     from harness.cli.show import settings_from, workers_from
     from harness.data.cache import default_cache
     from harness.data.download import excluded, locate
@@ -96,15 +113,26 @@ def command(
         rerun=rerun.value,
         audit=audit.value,
         tracks=tracks,
+        cache=cache,
     )
-    records = _records(plan, _variants(chosen, tier, task or []), asked_for=bool(decoder))
+    variants = _variants(chosen, tier, task or [])
+    with _opened(engine, scheduler, slurm or [], plan.n_workers) as opened:
+        records, unfinished = _records(plan, variants, opened, asked_for=bool(decoder))
+    _show(records, store, json_=json_)
+    if unfinished:
+        raise unfinished
+    if any(record.status != "ok" for record in records):
+        raise typer.Exit(DECODER_FAILED)
+
+
+def _show(records: "list[Record]", store: Path, *, json_: bool) -> None:
+    from harness.cli.scoreboard import show_records
+
     if json_:
         for record in records:
             typer.echo(record.model_dump_json(by_alias=True))
     else:
         show_records(records, store=store)
-    if any(record.status != "ok" for record in records):
-        raise typer.Exit(DECODER_FAILED)
 
 
 def _without(suite: "Suite", tier: str, left_out: dict[str, str], *, json_: bool) -> "Suite":
@@ -143,22 +171,51 @@ def _variants(suite: "Suite", tier: str, tasks: list[str]) -> "list[Suite]":
     return [variant for name, variant in served.items() if not tasks or name in tasks]
 
 
-def _records(plan: "Plan", variants: "list[Suite]", *, asked_for: bool) -> "list[Record]":
-    """Evaluate each variant of a plan's suite."""
+def _opened(
+    engine: EngineName, scheduler: str, slurm: list[str], n_workers: int
+) -> "AbstractContextManager[Engine | None]":
+    """A cluster if one is asked for; None leaves it to the plan."""
+    from contextlib import nullcontext
+
+    from harness.cli.show import settings_from
+    from harness.errors import UsageError
+
+    if engine is EngineName.dask:
+        from harness.cluster.opened import opened
+
+        found = opened(scheduler, settings_from(slurm, option="--slurm", example="queue=long"), n_workers=n_workers)
+        if not found.n_workers:
+            typer.echo(f"No worker of {found.name} is there yet; the run begins with the first that comes.", err=True)
+        return found
+    if scheduler or slurm:
+        raise UsageError(f"--scheduler and --slurm are for --engine dask; {engine} needs neither")
+    return nullcontext()
+
+
+def _records(
+    plan: "Plan", variants: "list[Suite]", engine: "Engine | None", *, asked_for: bool
+) -> "tuple[list[Record], Unfinished | None]":
+    """Evaluate each variant of a plan's suite; the records, and what could not be done."""
     from harness.cli.show import Progress
     from harness.evaluate import evaluate, refuse_unserved, shared_out
+    from harness.rounds import Unfinished
 
-    records = []
+    records: list[Record] = []
+    missing: dict[str, tuple[str, Trouble]] = {}
     for variant in variants:
-        refuse_unserved(replace(plan, suite=variant))
+        refuse_unserved(replace(plan, suite=variant), here=engine is None or engine.is_local)
     try:
         for one in shared_out(plan, variants, asked_for=asked_for):
             with Progress(one.suite.label) as progress:
-                records += evaluate(one, progress)
+                try:
+                    records += evaluate(one, progress, engine)
+                except Unfinished as error:
+                    records += error.records
+                    missing |= error.missing
     except KeyboardInterrupt:
         typer.echo("harness: stopped; what is finished is kept, the same command goes on from there", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    return records
+    return records, Unfinished(missing) if missing else None
 
 
 def _tier(suite: "Suite", wanted: str, cache: "Cache", access: "Access") -> str:

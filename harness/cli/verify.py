@@ -42,7 +42,7 @@ def command(
     from harness.data.cache import default_cache
     from harness.data.download import locate
     from harness.data.progress import bars
-    from harness.errors import UsageError, VerificationDiffers
+    from harness.errors import NotWritten, UsageError, VerificationDiffers
     from harness.results.receipts import keep
     from harness.verify import rerun, rescore_record
 
@@ -68,13 +68,19 @@ def command(
             receipt = rerun(again, progress, retrain=retrain, n_workers=workers_from(workers))
     if key:
         receipt = _signed(receipt, key)
-    path = keep(receipt, wanted, held)
+    unkept = None
+    try:
+        path = str(keep(receipt, wanted, held))
+    except NotWritten as error:
+        path, unkept = "not kept", error
     if json_:
         typer.echo(receipt.model_dump_json(by_alias=True))
     else:
         _show(receipt, path)
     if receipt.verdict == "differs":
         raise VerificationDiffers(_where(receipt))
+    if unkept:
+        raise unkept
 
 
 def find_record(text: str, root: Path) -> "tuple[Store, Record]":
@@ -112,7 +118,7 @@ def _signed(receipt: "Receipt", key: Path) -> "Receipt":
     return receipt.model_copy(update={"signature": sign(receipt.id, key)})
 
 
-def _show(receipt: "Receipt", path: Path) -> None:
+def _show(receipt: "Receipt", path: str) -> None:
     """One row for each recording, and the verdict."""
     from harness.cli.show import show_rows
 

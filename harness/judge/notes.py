@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.checkpoint import PROGRESS_BYTES, Progress, read_progress
+from harness.disk import in_words
 
 SLOTS, PROGRESS, SPENT = ("first", "second"), "progress", "spent"
 
@@ -22,18 +23,20 @@ class Notes:
         self.descriptors: list[int] = []
 
     def __enter__(self) -> "Notes":
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.earlier_s = self._spent_s()
-        for name in (*SLOTS, PROGRESS):
-            self.descriptors.append(_opened(self.folder / name))
-        os.ftruncate(self.descriptors[-1], 0)
-        (self.folder / SPENT).write_text(repr(self.earlier_s))
+        with in_words(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.earlier_s = self._spent_s()
+            for name in (*SLOTS, PROGRESS):
+                self.descriptors.append(_opened(self.folder / name))
+            os.ftruncate(self.descriptors[-1], 0)
+            (self.folder / SPENT).write_text(repr(self.earlier_s))
         return self
 
     def total_s(self, attempt_s: float) -> float:
         """Seconds of this attempt, which is over, and of those before it; kept for the next."""
         total_s = self.earlier_s + attempt_s
-        (self.folder / SPENT).write_text(repr(total_s))
+        with in_words(self.folder):
+            (self.folder / SPENT).write_text(repr(total_s))
         return total_s
 
     def _spent_s(self) -> float:

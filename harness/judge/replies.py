@@ -25,6 +25,9 @@ class WorkerFault(DecoderError):
         super().__init__(reason if at_bin is None else f"bin {at_bin}: {reason}")
         self.status, self.reason, self.at_bin = status, reason, at_bin
 
+    def __reduce__(self) -> tuple[type["WorkerFault"], tuple[str, str, int | None]]:
+        return WorkerFault, (self.status, self.reason, self.at_bin)
+
 
 @dataclasses.dataclass(frozen=True)
 class Description:

@@ -37,7 +37,7 @@ def stream(
     Raises:
         WorkerFault: With the bin, when an answer is missing, late, of the wrong size or not finite.
     """
-    rows, starts = wire.flat_bins(inputs, session), inputs.starts.tolist()
+    streams, starts = wire.flat_bins(inputs, session), inputs.starts.tolist()
     n_bins, n_outputs = len(inputs), len(session.outputs)
     tokens = os.urandom(8 * n_bins)
     answers = bytearray(4 * n_outputs * n_bins)
@@ -53,7 +53,7 @@ def stream(
                 channel = worker.streaming_channel()
                 send, receive = channel.send, channel.recv
             token = tokens[8 * k : 8 * k + 8]
-            message = wire.message(wire.BIN, rows[k].tobytes(), token)
+            message = wire.message(wire.BIN, wire.row_of(streams, k), token)
             received: bytes | OSError
             sent_ns = begin(k) if begin else clock()
             try:

@@ -92,14 +92,18 @@ def inputs_from_arrays(arrays: Mapping[str, np.ndarray], bin_s: float) -> Inputs
     return Inputs(streams, arrays["starts"], bin_s)
 
 
-def flat_bins(inputs: Inputs, session: SessionInfo) -> np.ndarray:
-    """All bins as rows of one little-endian float32 matrix, streams in the session's order: (n_bins, n_values)."""
-    rows = [np.reshape(inputs.streams[name], (len(inputs), -1)) for name in session.streams]
-    return np.ascontiguousarray(np.concatenate(rows, axis=1), dtype="<f4")
+def flat_bins(inputs: Inputs, session: SessionInfo) -> list[np.ndarray]:
+    """The streams in the session's order, little-endian float32: not copied where they are that already."""
+    return [np.asarray(inputs.streams[name], dtype="<f4") for name in session.streams]
+
+
+def row_of(streams: Sequence[np.ndarray], k: int) -> bytes:
+    """Bin k as it travels: the values of one stream after the other."""
+    return b"".join([stream[k].tobytes() for stream in streams])
 
 
 def bin_layout(session: SessionInfo) -> list[tuple[str, slice, tuple[int, ...]]]:
-    """Where each stream lies in a row of `flat_bins`: (name, values, shape)."""
+    """Where each stream lies in a row of `row_of`: (name, values, shape)."""
     layout, start = [], 0
     for name, info in session.streams.items():
         stop = start + int(np.prod(info.shape))

@@ -1,0 +1,1 @@
+"""Where work runs: this process, or worker processes of this machine; a cluster is in `harness.cluster`."""
