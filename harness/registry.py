@@ -13,12 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.decoder import Decoder
 from harness.errors import DecoderError, UsageError
+
+if TYPE_CHECKING:
+    from harness.decoder import Decoder
 
 GROUP = "harness.decoders"
 MAKES_A_CLASS = (ast.Call, ast.Name, ast.Attribute)
@@ -107,12 +109,14 @@ def parsed(path: Path) -> ast.Module:
         raise DecoderError(f"{path} is no valid Python: {error}; mend it first") from None
 
 
-def load(ref: DecoderRef) -> type[Decoder]:
+def load(ref: DecoderRef) -> "type[Decoder]":
     """Import a decoder's class. This runs the decoder author's code.
 
     Raises:
         DecoderError: If the module cannot be imported, or the class is missing or is no dataclass `Decoder`.
     """
+    from harness.decoder import Decoder
+
     try:
         module = _import_file(Path(ref.module)) if ref.is_file else importlib.import_module(ref.module)
         found = getattr(module, ref.class_name)
@@ -123,7 +127,7 @@ def load(ref: DecoderRef) -> type[Decoder]:
     return found
 
 
-def construct(ref: DecoderRef, settings: Mapping[str, Any]) -> Decoder:
+def construct(ref: DecoderRef, settings: Mapping[str, Any]) -> "Decoder":
     """Build a decoder with some hyper-parameters set, given as values or as text (`--set field=value`).
 
     Raises:

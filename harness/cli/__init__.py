@@ -1,7 +1,9 @@
 """The command line: every command parses and prints; the work is elsewhere and imported when it is needed."""
 
+import os
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -9,7 +11,8 @@ from harness import __version__
 from harness.cli import board, check, data, hardware, keys, new, submit, verify
 from harness.cli import eval as evaluation
 from harness.cli import list as listing
-from harness.errors import HarnessError
+from harness.disk import ONLY_WRITING, not_written
+from harness.errors import HarnessError, NotWritten
 
 app = typer.Typer(
     name="harness",
@@ -45,11 +48,25 @@ def options(
 
 
 def main() -> None:
-    """Run a command; an error of ours is one paragraph on stderr and its own exit code."""
+    """Run a command; an error of ours, or a disk's, is one paragraph on stderr and its own exit code."""
     try:
         app()
     except HarnessError as error:
         if "--debug" in sys.argv:
             raise
-        typer.echo(f"harness: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
+        _end(error)
+    except OSError as error:
+        words = not_written(error, error.filename or "what was printed") if error.errno in ONLY_WRITING else None
+        if "--debug" in sys.argv or words is None:
+            raise
+        _end(words)
+
+
+def _end(error: HarnessError) -> NoReturn:
+    typer.echo(f"harness: {error}", err=True)
+    if isinstance(error, NotWritten):
+        # HDF5 cannot close a file that found no room, and would crash on the way out.
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(error.exit_code)
+    raise SystemExit(error.exit_code) from None

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -21,15 +22,17 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from harness.checkpoint import Progress as Noted
 from harness.errors import UsageError
 
+if TYPE_CHECKING:
+    from harness.checkpoint import Progress as Noted
 
-def settings_from(given: Sequence[str]) -> dict[str, str]:
+
+def settings_from(given: Sequence[str], *, option: str = "--set", example: str = "history_bins=12") -> dict[str, str]:
     """`field=value` texts as a mapping."""
     for text in given:
         if "=" not in text:
-            raise UsageError(f"--set {text!r} has no '='; write --set field=value, e.g. --set history_bins=12")
+            raise UsageError(f"{option} {text!r} has no '='; write {option} field=value, e.g. {option} {example}")
     return dict(text.split("=", 1) for text in given)
 
 
@@ -73,7 +76,7 @@ class Progress:
         if what in self._parts:
             self._bar.remove_task(self._parts.pop(what))
 
-    def under_way(self, what: str, progress: Noted) -> None:
+    def under_way(self, what: str, progress: "Noted") -> None:
         """A bar of its own for something long, with its loss."""
         loss = "" if math.isnan(progress.loss) else f"loss {progress.loss:.4g}"
         if what not in self._parts:

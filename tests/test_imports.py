@@ -1,0 +1,62 @@
+"""What a command loads: only what it uses, so that help and lists answer at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import harness
+
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ("--store", "submissions/results")
+WATCHED = {
+    *("altair", "cryptography", "dandi", "dask", "datasets", "distributed", "filelock", "h5py", "hdmf", "jinja2"),
+    *("matplotlib", "mne", "numpy", "pandas", "pyarrow", "pydantic", "pynwb", "pyriemann", "requests", "safetensors"),
+    *("scipy", "sklearn", "sqlite3", "streamlit", "torch", "typer", "vl_convert", "yaml"),
+}
+BARE = {"typer"}
+PARSED = {"typer", "pydantic"}
+"""What Typer brings along as soon as there are words to parse."""
+LOADED = {
+    ("--help",): BARE,
+    ("--version",): BARE,
+    ("eval", "--help"): PARSED,
+    ("board", "--help"): PARSED,
+    ("list", "decoders"): PARSED,
+    ("list", "suites"): PARSED,
+    ("list", "sessions"): PARSED | {"yaml"},
+    ("list", "profiles"): PARSED | {"yaml"},
+    ("list", "tracks"): PARSED | {"yaml"},
+    ("list", "results", *PUBLISHED): PARSED | {"filelock", "sqlite3"},
+    ("hardware",): PARSED | {"numpy", "yaml"},
+    ("data", "info", "primate-reaching"): PARSED | {"numpy", "filelock", "requests", "yaml"},
+}
+
+
+def loaded_by(code: str) -> set[str]:
+    """Which of the watched packages a fresh process has after running this."""
+    script = f"import sys\n{code}\nprint('LOADED', *sorted({WATCHED!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    last = done.stdout.splitlines()[-1].split() if done.stdout else []
+    assert last[:1] == ["LOADED"], done.stderr
+    return set(last[1:])
+
+
+@pytest.mark.parametrize("words", LOADED, ids=" ".join)
+def test_a_command_loads_what_it_uses_and_no_more(words):
+    run = "from harness.cli import main\ntry: main()\nexcept SystemExit as end: assert not end.code"
+    assert loaded_by(f"sys.argv = {['harness', *words]!r}\n{run}") == LOADED[words]
+
+
+def test_importing_the_harness_loads_nothing_and_its_names_bring_what_they_need():
+    assert loaded_by("import harness") == set()
+    assert loaded_by("from harness import Decoder, Bin, HarnessError") == {"numpy"}
+    assert "torch" in loaded_by("from harness import from_torch")
+
+
+def test_every_public_name_is_found_and_any_other_is_refused():
+    assert {name for name in harness.__all__ if getattr(harness, name).__name__} == set(harness.__all__)
+    assert set(harness.__all__) <= set(dir(harness))
+    with pytest.raises(AttributeError, match="no attribute 'from_jax'"):
+        _ = harness.from_jax
