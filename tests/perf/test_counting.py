@@ -3,8 +3,6 @@
 Batches through networks, and the excerpt that the judge counts: bin by bin, its last 32 bins of 256.
 """
 
-import time
-from collections.abc import Callable
 from statistics import median
 
 import pytest
@@ -21,6 +19,7 @@ from harness.judge.count import excerpt
 from harness.judge.count.in_torch import counting, storages
 from harness.judge.count.tally import Tally
 from harness.registry import find
+from tests.perf.rows import keep, seconds
 
 ROUNDS = 15
 NETWORKS = {
@@ -32,14 +31,8 @@ NETWORKS = {
 }
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_batch(name):
+def test_a_batch(name, benchmark):
     torch.set_num_threads(1)
     network, shape = NETWORKS[name]
     x, learned, ratios = torch.randn(shape), storages(network), []
@@ -48,12 +41,18 @@ def test_a_batch(name):
             plain = seconds(lambda: network(x))
             with counting(Tally(), learned):
                 ratios.append(seconds(lambda: network(x)) / plain)
-    print(f"\n{name}: {median(ratios):.2f} times a plain pass")
-    assert median(ratios) > 0
+        benchmark.pedantic(network, (x,), rounds=5)
+    keep(
+        benchmark,
+        f"counting operations, a batch through {name}: over a plain pass",
+        median(ratios),
+        limit=2,
+        unit="times",
+    )
 
 
 @pytest.mark.parametrize("decoder", [Wiener(), Mlp(updates=2), Gru(updates=2), Lstm(updates=2)], ids=str)
-def test_the_judges_excerpt(decoder):
+def test_the_judges_excerpt(decoder, benchmark):
     data = make_data(("spikes",))
     decoder.fit([data.train], [data.validation])
     inputs, session = data.test.inputs[:256], data.test.session
@@ -64,5 +63,7 @@ def test_the_judges_excerpt(decoder):
         plain = seconds(lambda: Decoder.predict(decoder, inputs, session))
         counted = excerpt.Counted(Decoder.predict(decoder, inputs, session), Tally())
         ratios.append(seconds(lambda one=counted: excerpt._tally(subject, inputs, session, one)) / plain)
-    print(f"\n{name}: {median(ratios):.2f} times a plain pass of 256 bins, {counted.n_bins} of them counted")
+    benchmark.pedantic(Decoder.predict, (decoder, inputs, session), rounds=5)
+    what = f"counting operations, {counted.n_bins} bins of an excerpt of 256 through {name}: over a plain pass"
+    keep(benchmark, what, median(ratios), limit=2, unit="times")
     assert counted.n_bins == 32

@@ -7,6 +7,7 @@ import pytest
 
 from harness.results.store import Store
 from leaderboard_app.reading import listing
+from tests.perf.rows import keep
 from tests.records_factory import make_decoder, make_judged, make_session
 
 APP = Path(__file__).parents[2] / "leaderboard_app" / "app.py"
@@ -55,6 +56,7 @@ def test_first_table(page, benchmark):
         return page.run()
 
     shown = benchmark.pedantic(first, rounds=5, warmup_rounds=1)
+    keep(benchmark, "leaderboard of 10,000 records: first table", benchmark.stats.stats.median, limit=1.5, unit="s")
     assert not shown.exception and len(shown.dataframe[0].value) > 100
 
 
@@ -66,4 +68,5 @@ def test_filter(page, benchmark):
         return page.select_slider(key="most-parameters").set_value(next(limits)).run()
 
     shown = benchmark.pedantic(narrow, rounds=8, warmup_rounds=1)
+    keep(benchmark, "leaderboard of 10,000 records: a filter", benchmark.stats.stats.median, limit=0.3, unit="s")
     assert not shown.exception and len(shown.dataframe[0].value) > 100
