@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench bench-peers clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,18 +12,19 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 QUIET := 2>&1 | { grep -v "is ignored: it is neither a file nor a directory" || true; }
 
 help:
-	@echo "make demo    install into .venv and evaluate the default decoders on primate-reaching"
-	@echo "make test    install for development, check the code and run all tests"
-	@echo "make lint    ruff and mypy alone"
-	@echo "make bench   the measurements of tests/perf"
-	@echo "make clean   remove .venv and what tools left behind"
+	@echo "make demo          install into .venv and evaluate the default decoders on primate-reaching"
+	@echo "make test          install for development, check the code and run all tests"
+	@echo "make lint          ruff and mypy alone"
+	@echo "make bench         the measurements of tests/perf, and a table of targets"
+	@echo "make bench-peers   this project and its peers (in .peers) at the same work; writes docs/performance.md"
+	@echo "make clean         remove .venv, .peers and what tools left behind"
 
 demo: .venv/.installed
 	$(BIN)/harness eval --suite primate-reaching --seed 42
 	@echo "To look at it in the browser: $(BIN)/harness board"
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -31,10 +32,16 @@ lint: .venv/.installed-dev
 	$(BIN)/mypy
 
 bench: .venv/.installed-dev
-	$(BIN)/pytest -o addopts="-ra --import-mode=importlib" tests/perf
+	@mkdir -p .benchmarks
+	$(BIN)/pytest -q -o addopts="-ra --import-mode=importlib" --benchmark-json=.benchmarks/bench.json tests/perf
+	@PYTHONPATH=. $(BIN)/python tools/bench_table.py .benchmarks/bench.json
+
+bench-peers: .venv/.installed-dev
+	PYTHONPATH=. $(BIN)/python tools/bench_peers.py docs/results/peers.json
+	PYTHONPATH=. $(BIN)/python tools/performance_page.py docs/results docs/performance.md
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist *.egg-info
+	rm -rf .venv .peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

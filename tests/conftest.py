@@ -2,13 +2,27 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.data.cache import Cache
 from tests.archive_server import Archive, only_loopback, serving
 
+if TYPE_CHECKING:
+    from tests.faults import Server
+
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what tests of faults counted (`record_property("faults", ...)`), whichever process they ran in."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
+    lines = [text for one in reports if one.when == "call" for name, text in one.user_properties if name == "faults"]
+    if lines:
+        terminalreporter.section("faults survived")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +47,23 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with only_loopback(), serving() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
+    """Runs commands that break down where a test says; see `tests/faults.py`."""
+    from harness.data.download import locate
+    from harness.data.suites import load_suite
+    from tests.faults import Server
+    from tests.tiny import write_quick_profile, write_tiny_suite
+
+    folder = tmp_path_factory.mktemp("faults")
+    suite = load_suite(str(write_tiny_suite(folder)))
+    write_quick_profile(folder)
+    locate(suite.in_tier("simulated"), Cache(folder / "data"))
+    running = Server(folder)
+    yield running
+    running.end()
 
 
 @pytest.fixture
