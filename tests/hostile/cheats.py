@@ -266,7 +266,7 @@ class SlowsDown(Honest):
         self.n_seen = getattr(self, "n_seen", 0)
 
     def step(self, bin):
-        sum(range(5 * self.n_seen))
+        sum(range(min(50 * self.n_seen, 60_000)))
         return super().step(bin)
 
 
