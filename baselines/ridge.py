@@ -1,10 +1,10 @@
 """Ridge regression from moments: one pass over the data, then any penalty and any shorter history for free."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 from baselines.features import Standard, stacked
 from harness import Recording
@@ -73,13 +73,30 @@ class Moments:
 
     def solve(self, alpha: float, n_features: int) -> Linear:
         """Minimise |y - w x - b|^2 + alpha |w|^2 over the first `n_features` features; b is not penalised."""
-        x, y = self.features[:n_features] / self.n, self.targets / self.n
-        gram = self.gram[:n_features, :n_features] - self.n * np.outer(x, x)
-        gram.flat[:: n_features + 1] += alpha
-        cross = self.cross[:n_features] - self.n * np.outer(x, y)
-        factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-        weights = scipy.linalg.cho_solve(factor, cross, check_finite=False).T
-        return Linear(weights, y - weights @ x)
+        return self.solve_each(alpha, [n_features])[0]
+
+    def solve_each(self, alpha: float, n_features: Sequence[int]) -> list[Linear]:
+        """The same for several numbers of features, at the cost of the largest."""
+        # Loaded here, for workers that stream do without it and would start twice as slowly.
+        from scipy.linalg import cho_factor, cho_solve
+
+        most = max(n_features)
+        gram = self._centred[:most, :most].copy(order="F")
+        gram.flat[:: most + 1] += alpha
+        factor, _ = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+        x, y = self.features / self.n, self.targets / self.n
+        cross = self.cross - self.n * np.outer(x, y)
+        found = []
+        for n in n_features:  # The factor of a leading block is the leading block of the factor.
+            weights = cho_solve((factor[:n, :n], True), cross[:n], check_finite=False).T
+            found.append(Linear(weights, y - weights @ x[:n]))
+        return found
+
+    @functools.cached_property
+    def _centred(self) -> np.ndarray:
+        """The Gram matrix of features less their means."""
+        mean = self.features / self.n
+        return self.gram - self.n * np.outer(mean, mean)
 
 
 def _edges(recording: Recording, rows: np.ndarray, n_bins: int) -> np.ndarray:

@@ -38,10 +38,11 @@ class Wiener(Decoder):
         n_bins = in_bins(self.history_s, train[0].session.bin_s)
         moments = Moments.of(train, stream=stream, standard=standard, n_bins=n_bins)
         self.mean_, self.gain_ = standard.mean, standard.gain
-        candidates = self._candidates(moments, n_bins)
+        found = self._candidates(moments, n_bins)
+        candidates = list(found)
         chosen = best(
             candidates if validation else candidates[:1],
-            lambda c: self._validate(moments.solve(*c), validation),
+            lambda candidate: self._validate(found[candidate], validation),
         )
         if self.refit and validation:
             moments = moments + Moments.of(validation, stream=stream, standard=standard, n_bins=n_bins)
@@ -52,12 +53,13 @@ class Wiener(Decoder):
         learned, held_out = learned_and_held_out(recording)
         self.fit([learned], [held_out])
 
-    def _candidates(self, moments: Moments, n_bins: int) -> list[tuple[float, int]]:
-        """(alpha, n_features) to choose from, the fallback first."""
+    def _candidates(self, moments: Moments, n_bins: int) -> dict[tuple[float, int], Linear]:
+        """(alpha, n_features) to choose from -> what they give, the fallback first."""
         n_units = len(self.mean_)
-        if self.alpha is not None:
-            return [(self.alpha, n_bins * n_units)]
-        return [(moments.n * p, n * n_units) for n in self.histories(n_bins) for p in PENALTIES_PER_BIN]
+        alphas = [moments.n * p for p in PENALTIES_PER_BIN] if self.alpha is None else [self.alpha]
+        lengths = [n * n_units for n in (self.histories(n_bins) if self.alpha is None else (n_bins,))]
+        solved = {alpha: moments.solve_each(alpha, lengths) for alpha in alphas}
+        return {(alpha, n): solved[alpha][i] for i, n in enumerate(lengths) for alpha in alphas}
 
     def histories(self, n_bins: int) -> tuple[int, ...]:
         """Numbers of bins to choose from, the fallback first."""

@@ -11,11 +11,8 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import DecoderError, UsageError
 
@@ -55,6 +52,8 @@ class DecoderRef:
 
 def known() -> dict[str, DecoderRef]:
     """All installed decoders, by name."""
+    from importlib.metadata import entry_points  # Not in workers, which start often and look nothing up.
+
     return {
         e.name: DecoderRef(e.name, e.value, e.dist.version if e.dist else "unknown")
         for e in sorted(entry_points(group=GROUP), key=lambda e: e.name)
@@ -141,24 +140,29 @@ def construct(ref: DecoderRef, settings: Mapping[str, Any]) -> "Decoder":
     values = {}
     for name, given in settings.items():
         kind = fields[name].type
-        adapter: TypeAdapter[Any] = TypeAdapter(_resolve(kind, cls) if isinstance(kind, str) else kind)
         try:
-            values[name] = _validated(adapter, given)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise UsageError(f"decoder {ref.name!r}: {name}={given!r} is not a {kind}: {reason}") from None
+            values[name] = _of_type(_resolve(kind, cls) if isinstance(kind, str) else kind, given)
+        except ValueError as error:
+            raise UsageError(f"decoder {ref.name!r}: {name}={given!r} is not a {kind}: {error}") from None
     return cls(**values)
 
 
-def _validated(adapter: TypeAdapter[Any], given: Any) -> Any:
-    """A value of the field's type; text that is none may be its JSON: `--set memory_s=[0.3,1]`, `--set alpha=null`."""
+def _of_type(kind: Any, given: Any) -> Any:
+    """A value of a type; text that is none may be its JSON: `--set memory_s=[0.3,1]`, `--set alpha=null`.
+
+    Raises:
+        ValueError: If it is none; the text says why.
+    """
+    from pydantic import TypeAdapter, ValidationError  # A third of a worker's start; most decoders are given nothing.
+
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
     try:
         return adapter.validate_python(given)
-    except ValidationError:
+    except ValidationError as error:
         if isinstance(given, str):
             with suppress(ValidationError):
                 return adapter.validate_json(given)
-        raise
+        raise ValueError(error.errors()[0]["msg"]) from None
 
 
 def module_of_file(path: Path) -> str:
