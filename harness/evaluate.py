@@ -1,7 +1,7 @@
 """fit -> save -> stream -> score -> record: composition only.
 
-All fits come first, several at a time; then every test pass alone on its core, so that no latency is measured beside
-other work of ours. Finished fits and cells are kept by content and never run twice.
+All fits come first, several at a time; then the test passes, of which one at a time is timed and nothing of ours is at
+work beside it. Finished fits and cells are kept by content and never run twice.
 """
 
 from collections.abc import Sequence

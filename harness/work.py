@@ -1,7 +1,6 @@
 """Test passes of an evaluation, each of which is done once and then lies in the store."""
 
 import copy
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,8 +14,8 @@ from harness.judge import cell as judge
 from harness.judge.finding import Finding
 from harness.judge.folds import joined_parts, joined_tests
 from harness.judge.replies import WorkerFault
+from harness.judge.turn import Turn, machine
 from harness.learning import Learning, Purpose, is_due, lock
-from harness.locks import Lock
 from harness.plan import Recordings
 from harness.registry import DecoderRef
 from harness.results import cells, shown
@@ -53,10 +52,10 @@ class Test:
         self.key = cells.key(fits=fits, session=session.id, data=self.data, rules=rules, asked=asked)
 
     def do(self) -> None:
-        """Test, unless that was done; waits until no other test pass is under way on this machine."""
-        with alone(), lock(self.plan.store, self.key):
+        """Test, unless that was done; what is timed waits until no other test pass is at work on this machine."""
+        with machine() as mine, lock(self.plan.store, self.key):
             if self.is_due():
-                self._test()
+                self._test(mine)
 
     def tidy(self) -> None:
         """Nothing: a test pass leaves its cell or nothing."""
@@ -111,9 +110,9 @@ class Test:
         """All stages behind it, each once."""
         return list({stage.key: stage for one in self.learned for stage in one.history}.values())
 
-    def _test(self) -> None:
+    def _test(self, turn: Turn) -> None:
         started = time.perf_counter()
-        folds = [self._tested(i) for i in range(len(self.learned))]
+        folds = [self._tested(i, turn) for i in range(len(self.learned))]
         part, tested = joined_parts([part for part, _ in folds]), joined_tests([tested for _, tested in folds])
         tested = replace(tested, outputs=self.share.run.delay.aligned(tested.outputs, part.inputs))
         seconds = time.perf_counter() - started
@@ -123,12 +122,12 @@ class Test:
         shown.keep(self.plan.store, self.plan.suite, self.session, part, self.data)
         cells.write_folder(self.folder, files)
 
-    def _tested(self, fold: int) -> tuple[Recording, judge.Tested]:
+    def _tested(self, fold: int, turn: Turn) -> tuple[Recording, judge.Tested]:
         """One fold: its test part, and what came of it."""
         suite, run = self.plan.suite, self.share.run
         parts = self.share.recordings(self.session, run.inputs, fold)
         asked = judge.Asked(metric(suite.metrics[0]), paced=self.paced and not fold, delay=run.delay)
-        tested = judge.test(self.share.candidate(), self.learned[fold].read(), parts.test, asked)
+        tested = judge.test(self.share.candidate(), self.learned[fold].read(), parts.test, asked, turn=turn)
         rule = suite.splits[self.session.split]
         more = {"parts_are_apart": _apart(parts, rule), "preparation_is_causal": self._prepared()}
         if tested.status == "ok":
@@ -167,10 +166,3 @@ def _apart(parts: Parts, rule: Split) -> Finding:
     """The audit's finding on train, validation and test: no scored bin in two of them, gaps kept."""
     leaks = find_leaks(parts, gap_s=rule.gap_s)
     return Finding(not leaks, "; ".join(leaks), None)
-
-
-def alone() -> Lock:
-    """Only one test pass of this user at a time on this machine, whichever run it belongs to."""
-    # Not where the environment says: runs with another TMPDIR would not wait for each other. Nor in /run/user, which
-    # ends with a login while runs go on, or in the home folder, which several machines may share.
-    return Lock(Path("/tmp") / f"neural-decoder-harness-{os.geteuid()}.lock")

@@ -8,7 +8,8 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from baselines.choose import mean_r2
-from baselines.lfp.decoders import LfpKalman, LfpLstm, LfpLstmRaw, LfpRidge, LfpWiener
+from baselines.lfp.decoders import LfpKalman, LfpRidge, LfpWiener
+from baselines.lfp.lstm import LfpLstm, LfpLstmRaw
 from harness import Decoder, Inputs, Recording, SessionInfo, StreamInfo
 from harness.judge import artifact
 from harness.judge.conformance import run_checks

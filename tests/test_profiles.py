@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.judge.hardware import calibrate
 from harness.judge.host import Worker
 from harness.judge.profiles import known_profiles, load_profile
-from harness.work import alone
+from harness.judge.turn import machine
 
 
 def changed(folder, **changes):
@@ -118,11 +118,11 @@ def test_the_socket_of_a_worker_always_has_a_limit(seconds, expected_s):
 
 
 def test_runs_with_another_folder_for_temporary_files_wait_for_the_same_lock(tmp_path, monkeypatch):
-    before = alone().lock_file
+    before = machine().path
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     assert tempfile.gettempdir() == str(tmp_path)
-    assert alone().lock_file == before
+    assert machine().path == before
 
 
 @pytest.mark.parametrize("name", ["cpu-9", "missing.yaml"])

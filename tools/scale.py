@@ -3,7 +3,8 @@
     python tools/scale.py STORE docs/results/scale.json    # STORE: with fits/ and cells/
 
 A cell is one decoder with one seed on one recording. Costs are those of the published records of one suite; decoders
-of the large use are drawn from them. Learning fills all cores; test passes then run one at a time on each machine.
+of the large use are drawn from them. Learning fills all cores; so does then what is not timed of the test passes, while
+what is timed has its machine alone.
 """
 
 import heapq
@@ -11,7 +12,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -27,6 +29,7 @@ from harness.data.suites import load_suite
 from harness.evaluate import tests_of
 from harness.judge import cell as judge
 from harness.judge.profiles import load_profile
+from harness.judge.turn import Turn, machine
 from harness.plan import Plan
 from harness.registry import find
 from harness.results.index import rows
@@ -42,6 +45,8 @@ BOARDS = (
     ("primate-lfp@1", "simulated"),
     ("eeg-motor-imagery-cross-subject/fists-or-feet@1", "simulated-feet"),
 )
+N_RECORDINGS = 8
+"""Of the runs behind the first board, each with one paced pass."""
 N_LISTED = 4000
 CORES, SEEDS = 16, 3
 USES = ((60, 138), (1000, 138), (1000, 1000), (5000, 1000))
@@ -89,8 +94,8 @@ def makespan_s(jobs: Iterable[float], n_places: int) -> float:
     return max(free)
 
 
-def simulate(costs: list[Cost], n_decoders: int, n_recordings: int, n_machines: int) -> Schedule:
-    """Learning on all cores, then test passes, one at a time on each machine.
+def simulate(costs: list[Cost], n_decoders: int, n_recordings: int, n_machines: int, *, alone: float) -> Schedule:
+    """Learning on all cores, then test passes, of which a share has its machine alone and the rest all its cores.
 
     Costs are drawn with replacement, each for all recordings and seeds of a decoder.
     """
@@ -100,7 +105,9 @@ def simulate(costs: list[Cost], n_decoders: int, n_recordings: int, n_machines: 
     lot = max(1, n_decoders * each // 200_000)
     learn = [costs[i].learn_s * lot for i in drawn for _ in range(each // lot)]
     test = [costs[i].test_s * lot for i in drawn for _ in range(each // lot)]
-    learn_s, test_s = makespan_s(learn, n_machines * CORES), makespan_s(test, n_machines)
+    on_machine = alone + (1 - alone) / CORES
+    learn_s = makespan_s(learn, n_machines * CORES)
+    test_s = makespan_s([seconds * on_machine for seconds in test], n_machines)
     busy = (sum(learn) + sum(test)) / (n_machines * CORES * (learn_s + test_s))
     return Schedule(n_decoders, n_recordings, n_machines, n_decoders * each, learn_s / 3600, test_s / 3600, busy)
 
@@ -112,41 +119,53 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def test_pass(decoder: str) -> dict[str, float]:
-    """Seconds of the parts of one test pass, on the first simulated recording: what needs a quiet core, and the rest.
+def test_passes(decoder: str) -> dict[str, dict[str, float]]:
+    """Seconds of the parts of test passes: of a run's `first`, which is streamed in real time too, and of its `others`.
 
-    first: The scored pass. repeats: More passes, after disturbed ones. paced: In real time, with a new process.
+    alone: Timed, with the machine to itself. audit, count: Of the rest. whole: All of it.
     """
     suite, name = load_suite("primate-reaching").variants("simulated")[0], BOARDS[0][1]
     session = suite.in_tier(name)[0]
     parts = prepare(suite, session, locate([session], default_cache())[session.id], streams=("spikes",))
     candidate = judge.Candidate(find(decoder), {}, True, load_profile("cpu-1"))
-    fitted, took = (
-        judge.fit(candidate, [parts.train], [parts.validation]),
-        dict.fromkeys(("audit", "count", "paced"), 0.0),
-    )
+    fitted = judge.fit(candidate, [parts.train], [parts.validation])
 
-    def timed(owner: Any, attribute: str, part: str) -> Any:
-        original = getattr(owner, attribute)
+    def one(paced: bool) -> dict[str, float]:
+        took = dict.fromkeys(("alone", "audit", "count"), 0.0)
 
-        def run(*given: Any, **more: Any) -> Any:
+        @contextmanager
+        def timed(part: str) -> Iterator[None]:
             start = time.perf_counter()
             try:
-                return original(*given, **more)
+                yield
             finally:
                 took[part] += time.perf_counter() - start
 
-        return mock.patch.object(owner, attribute, run)
+        class Clocked(Turn):
+            @contextmanager
+            def alone(self) -> Iterator[None]:
+                with super().alone(), timed("alone"):
+                    yield
 
-    run = judge._Run
-    with timed(judge.audit, "audit", "audit"), timed(run, "_count", "count"), timed(run, "_paced", "paced"):
-        start = time.perf_counter()
-        tested = judge.test(candidate, fitted, parts.test, judge.Asked(metric("r2"), paced=True))
-        whole_s = time.perf_counter() - start
-    assert tested.fast is not None
-    passes_s = [float(one.streamed.round_trip_ns.sum()) / 1e9 for one in tested.fast.all]
-    took |= {"first": passes_s[0], "repeats": sum(passes_s[1:])}
-    return took | {"rest": whole_s - sum(took.values()), "whole": whole_s}
+        asked, audit, count = judge.Asked(metric("r2"), paced=paced), timed("audit"), timed("count")
+        with (
+            mock.patch.object(judge.audit, "audit", audit(judge.audit.audit)),
+            mock.patch.object(judge._Run, "_count", count(judge._Run._count)),
+            Clocked(machine().path) as mine,
+        ):
+            whole_s = seconds(lambda: judge.test(candidate, fitted, parts.test, asked, turn=mine))
+        return took | {"whole": whole_s}
+
+    return {"first": one(True), "others": one(False)}
+
+
+def alone_share(passes: Mapping[str, Mapping[str, Mapping[str, float]]], n_recordings: int) -> float:
+    """Share of a run's test passes that is timed: the median of some decoders."""
+
+    def whole(found: Mapping[str, Mapping[str, float]], part: str) -> float:
+        return found["first"][part] + (n_recordings - 1) * found["others"][part]
+
+    return median(whole(found, "alone") / whole(found, "whole") for found in passes.values())
 
 
 def planning() -> dict[str, float]:
@@ -185,13 +204,16 @@ def measure(root: Path) -> dict[str, Any]:
     drawn = costs[f"{BOARDS[0][0]}, {BOARDS[0][1]}"]
     size = {kind: _mean_bytes(root / kind) for kind in ("fits", "cells")}
     size["records"] = mean(len(r.model_dump_json(by_alias=True)) for r in published)
+    passes = {name: test_passes(name) for name in ("wiener", "gru", "transformer")}
+    alone = alone_share(passes, N_RECORDINGS)
     return {
         "costs": {name: [asdict(one) for one in found] for name, found in costs.items()},
         "bytes": size,
         "listing": {"records": N_LISTED, **listing(published)},
         "planning": planning(),
-        "test_pass": {name: test_pass(name) for name in ("wiener", "gru", "transformer")},
-        "schedules": [asdict(simulate(drawn, d, n, m)) for d, n in USES for m in MACHINES],
+        "test_passes": passes,
+        "alone": alone,
+        "schedules": [asdict(simulate(drawn, d, n, m, alone=alone)) for d, n in USES for m in MACHINES],
     }
 
 

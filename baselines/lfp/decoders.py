@@ -1,4 +1,4 @@
-"""Classical decoders of the local field potential: ridge and Wiener, Kalman, long short-term memory."""
+"""Classical decoders of the local field potential: ridge and Wiener, Kalman. They do without PyTorch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ import numpy as np
 from baselines.kalman import Kalman
 from baselines.lfp.features import Components, Front, LastSample, LmpAndPower, Windows
 from baselines.lfp.rows import ROWS, Fronted
-from baselines.lstm import Lstm
 from baselines.wiener import Wiener
 from harness import Decoder, Recording
 
@@ -28,13 +27,6 @@ class RowsKalman(Kalman):
 
     inputs = (ROWS,)
     noises = (20.0, 10.0, 40.0, 80.0, 160.0)
-
-
-class RowsLstm(Lstm):
-    """`Lstm` on rows, which are no counts."""
-
-    inputs = (ROWS,)
-    transform = "none"
 
 
 @dataclass
@@ -139,29 +131,3 @@ class LfpKalman(ComponentsFronted):
     def behind(self, bin_s: float) -> Decoder:
         given = {"lead_s": self.lead_s, "n_hidden": self.n_hidden, "noise": self.noise, "refit": self.refit}
         return RowsKalman(self.seed, transform="none", steady_state=True, **given)
-
-
-@dataclass
-class LstmBehind(Fronted):
-    """Long short-term memory behind any front. Fields as in `Lstm`."""
-
-    hidden: int = 128
-    input_dropout: float = 0.4
-    dropout: float = 0.3
-    updates: int = 150
-    learning_rate: float = 6e-3
-    batch_size: int = 16
-    window_bins: int = 100
-
-    def behind(self, bin_s: float) -> Decoder:
-        return RowsLstm(**{k: v for k, v in self.parameters().items() if k in RowsLstm.__dataclass_fields__})
-
-
-@dataclass
-class LfpLstm(LstmBehind, ComponentsFronted):
-    """Long short-term memory on the principal components of the features."""
-
-
-@dataclass
-class LfpLstmRaw(LstmBehind, RawFronted):
-    """Long short-term memory on the 100 Hz potential (Ahmadi et al. 2019, arXiv 1901.00708)."""

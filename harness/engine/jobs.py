@@ -74,7 +74,7 @@ class Engine(AbstractContextManager["Engine"], Protocol):
 
         Args:
             jobs: None of which needs what another of them leaves.
-            alone: Never two of them on one machine at a time.
+            alone: They are timed: a machine of a cluster gets one at a time; here they take turns, and no thread waits.
         """
 
 

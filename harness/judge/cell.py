@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from harness.judge.paced import Paced, paced
 from harness.judge.passes import Passes, Whole, in_phase, repeated, whole
 from harness.judge.profiles import Profile
 from harness.judge.replies import WorkerFault
+from harness.judge.turn import Turn, machine
 from harness.registry import DecoderRef
 from harness.score.cost import UNKNOWN, Operations, WrongDeclaration, operations_from, packed_bytes
 from harness.score.metrics import Metric
@@ -128,17 +129,28 @@ def fit(candidate: Candidate, train: Sequence[Recording], validation: Sequence[R
     return learn(candidate, Lesson("fit", {"train": train, "validation": validation}))
 
 
-def test(candidate: Candidate, fitted: Fitted, part: Recording, asked: Asked) -> Tested:
-    """Restore the artefact in a fresh worker, stream the test recording, audit and count; pinned and calibrated."""
+def test(candidate: Candidate, fitted: Fitted, part: Recording, asked: Asked, *, turn: Turn | None = None) -> Tested:
+    """Restore the artefact in a fresh worker, stream the test recording, audit and count.
+
+    What is timed is timed alone, calibrated, and on the profile's cores.
+
+    Args:
+        candidate: The decoder.
+        fitted: What it learned.
+        part: The test recording.
+        asked: What else is asked.
+        turn: On this machine, if that is taken already.
+    """
     nothing = Tested("ok", None, np.empty((0, len(part.session.outputs)), np.float32), sandbox.isolation())
     if fitted.status != "ok":
         return replace(nothing, status=fitted.status, error=fitted.error)
-    run = _Run(candidate, fitted, part, asked)
-    try:
-        with pinned(candidate.profile.n_cores):
-            return replace(nothing, **(run.streamed() if candidate.causal else run.predicted()))
-    except WorkerFault as fault:
-        return replace(nothing, status=fault.status, error=str(fault), findings=run.findings, fast=run.fast)
+    with nullcontext(turn) if turn else machine() as mine:
+        run = _Run(candidate, fitted, part, asked, mine)
+        try:
+            with run.at_home():
+                return replace(nothing, **(run.streamed() if candidate.causal else run.predicted()))
+        except WorkerFault as fault:
+            return replace(nothing, status=fault.status, error=str(fault), findings=run.findings, fast=run.fast)
 
 
 def same_fit(candidate: Candidate, fitted: Fitted, again: Fitted, part: Recording, _: Asked) -> Finding:
@@ -166,8 +178,8 @@ def _answers(candidate: Candidate, fitted: Fitted, part: Recording) -> np.ndarra
 class _Run:
     """One test and what it has gathered so far."""
 
-    def __init__(self, candidate: Candidate, fitted: Fitted, part: Recording, asked: Asked) -> None:
-        self.candidate, self.fitted, self.part, self.asked = candidate, fitted, part, asked
+    def __init__(self, candidate: Candidate, fitted: Fitted, part: Recording, asked: Asked, turn: Turn) -> None:
+        self.candidate, self.fitted, self.part, self.asked, self.turn = candidate, fitted, part, asked, turn
         self.findings: dict[str, Finding] = {}
         self.fast: Passes[Whole] | None = None
 
@@ -179,12 +191,13 @@ class _Run:
     def streamed(self) -> dict[str, Any]:
         part, repeats = self.part, self.candidate.profile.timing.repeats
         with self._worker() as worker:
-            fast = repeated(lambda: whole(worker, part), lambda one: one.streamed.round_trip_ns, most=repeats)
+            with self._timed(worker):
+                fast = repeated(lambda: whole(worker, part), lambda one: one.streamed.round_trip_ns, most=repeats)
             first, self.fast = fast.all[0], fast
             judged = Judged(part, first.streamed.outputs, self.asked.delay)
             self.findings["memory_is_bounded"] = audit.memory_is_bounded(first.memory)
             self.findings["step_time_is_steady"] = audit.step_time_is_steady(
-                first.streamed.round_trip_ns, lambda: whole(worker, part).streamed.round_trip_ns
+                first.streamed.round_trip_ns, lambda: self._timed_again(worker)
             )
             self.findings |= in_phase("audit", lambda: audit.audit(worker, judged, metric=self.asked.metric))
             counted = self._count(worker, judged)
@@ -217,14 +230,15 @@ class _Run:
         timing, part = self.candidate.profile.timing, self.part
         excerpt = part.inputs[: max(2, min(len(part), round(timing.paced_s / part.session.bin_s)))]
         with self._worker() as worker:
-            found = in_phase(
-                "paced pass",
-                lambda: repeated(
-                    lambda: paced(worker, excerpt, part.session),
-                    lambda one: one.streamed.round_trip_ns,
-                    most=timing.repeats,
-                ),
-            )
+            with self._timed(worker):
+                found = in_phase(
+                    "paced pass",
+                    lambda: repeated(
+                        lambda: paced(worker, excerpt, part.session),
+                        lambda one: one.streamed.round_trip_ns,
+                        most=timing.repeats,
+                    ),
+                )
             places = audit.replays(part.inputs, np.random.default_rng())
             again = in_phase("paced pass", lambda: [judged.replay(worker, p, "in a second process") for p in places])
         first = found.all[0]
@@ -232,6 +246,20 @@ class _Run:
         self.findings["same_in_two_processes"] = worst([pace, *again])
         self.findings["rests_between_bins"] = audit.rests_between_bins(first.idle_ns, found.round_trip_ns)
         return found
+
+    def at_home(self) -> AbstractContextManager[None]:
+        """Where the rest is done: on one core too, but one of its own."""
+        return pinned(None, among=self.turn.home if self.candidate.profile.n_cores == 1 else self.turn.cores)
+
+    @contextmanager
+    def _timed(self, worker: Worker) -> Iterator[None]:
+        """What is done in here is timed."""
+        with self.turn.alone(), pinned(self.candidate.profile.n_cores, among=self.turn.cores, worker=worker.resources):
+            yield
+
+    def _timed_again(self, worker: Worker) -> np.ndarray:
+        with self._timed(worker):
+            return whole(worker, self.part).streamed.round_trip_ns
 
     def _worker(self) -> AbstractContextManager[Worker]:
         return _restored(self.candidate, self.fitted)

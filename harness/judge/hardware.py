@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from harness.errors import UsageError
 from harness.judge.profiles import Profile
+from harness.judge.resources import Resources
 
 PROC, SYS, DEV = Path("/proc"), Path("/sys"), Path("/dev")
 UNKNOWN = "unknown"
@@ -85,23 +86,34 @@ def memory_gib() -> float:
 
 
 @contextmanager
-def pinned(n_cores: int | None) -> Iterator[None]:
-    """Keep this thread, and workers that it starts, on some cores; None: leave it free.
+def pinned(n_cores: int | None, *, among: Set[int] | None = None, worker: Resources | None = None) -> Iterator[None]:
+    """Keep this thread, and all threads of a worker, on the last cores of some; None: on all of them.
 
     Judge and worker never run at once, so one shared core saves each answer the wake-up of another.
+
+    Args:
+        n_cores: How many.
+        among: That may be used; by default those of this thread.
+        worker: Moved along, and back.
 
     Raises:
         UsageError: If fewer cores can be used.
     """
+    cores = sorted(os.sched_getaffinity(0) if among is None else among)
+    if (n_cores or 0) > len(cores):
+        raise UsageError(f"{n_cores} cores are asked for, {len(cores)} can be used; choose another profile")
     before = os.sched_getaffinity(0)
-    if n_cores is not None:
-        if n_cores > len(before):
-            raise UsageError(f"{n_cores} cores are asked for, {len(before)} can be used; choose another profile")
-        os.sched_setaffinity(0, set(sorted(before)[-n_cores:]))
     try:
+        _move(worker, set(cores[-(n_cores or 0) :]))
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        _move(worker, before)
+
+
+def _move(worker: Resources | None, cores: Set[int]) -> None:
+    os.sched_setaffinity(0, cores)
+    if worker:
+        worker.move(cores)
 
 
 def calibrate(seconds: float = 0.0) -> dict[str, float]:

@@ -1,7 +1,9 @@
 """What a process takes, read from the kernel by the judge: nothing that the process says of itself."""
 
 import contextlib
+import os
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,21 @@ class Resources:
         with contextlib.suppress(OSError):
             return time.clock_gettime_ns(~self.pid << 3 | CLOCK_OF_PROCESS)
         return None
+
+    def move(self, cores: Set[int]) -> None:
+        """Move all its threads onto these cores; those that they start later are there too."""
+        moved: set[int] = set()
+        while new := self._threads() - moved:
+            for thread in new:
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread, cores)
+            moved |= new
+
+    def _threads(self) -> set[int]:
+        """Numbers of its threads; none of a process that has ended."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            return {int(thread.name) for thread in (PROC / str(self.pid) / "task").iterdir()}
+        return set()
 
 
 def innermost(pid: int) -> int:
