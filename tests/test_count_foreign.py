@@ -19,7 +19,7 @@ from scipy.linalg._solve_toeplitz import levinson
 from scipy.special import expit
 from sklearn.linear_model import Ridge
 
-from harness.judge.count.foreign import decoder_line, watching
+from harness.judge.count.foreign import Watch, decoder_line
 from harness.judge.count.tally import UncountedOperation
 
 HERE = Path(__file__)
@@ -71,7 +71,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("named", FOREIGN)
 def test_work_of_other_libraries_threads_and_processes_is_refused_by_name(named):
-    with pytest.raises(UncountedOperation, match=r"declare `cost\(\)`") as refused, watching([HERE]):
+    with pytest.raises(UncountedOperation, match=r"declare `cost\(\)`") as refused, Watch([HERE]):
         FOREIGN[named]()
     assert named in str(refused.value)
     assert "test_count_foreign.py:" in str(refused.value)
@@ -97,7 +97,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize("name", ALLOWED)
 def test_what_can_be_counted_or_computes_nothing_is_left_alone(name):
-    with watching([HERE]):
+    with Watch([HERE]):
         assert ALLOWED[name]() is not None
 
 
@@ -109,7 +109,7 @@ def test_a_thread_that_runs_since_the_reset_is_refused():
 
     thread = threading.Thread(target=waits)
     thread.start()
-    with pytest.raises(UncountedOperation, match=r"a thread runs at test_count_foreign\.py:\d+"), watching([HERE]):
+    with pytest.raises(UncountedOperation, match=r"a thread runs at test_count_foreign\.py:\d+"), Watch([HERE]):
         pass
     done.set()
     thread.join()
@@ -117,7 +117,7 @@ def test_a_thread_that_runs_since_the_reset_is_refused():
 
 def test_the_profile_function_of_before_is_restored():
     before = sys.getprofile()
-    with watching([HERE]):
+    with Watch([HERE]):
         assert sys.getprofile() is not before
     assert sys.getprofile() is before
 

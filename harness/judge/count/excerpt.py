@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.decoder import Decoder
-from harness.judge.count.foreign import watching
+from harness.judge.count.foreign import Watch
 from harness.judge.count.in_numpy import NumpyCounter
 from harness.judge.count.tally import Tally, UncountedOperation
 from harness.judge.memory import size_bytes
@@ -109,6 +109,7 @@ def count(subject: Subject, inputs: Inputs, session: SessionInfo) -> Counted:
 def _tally(subject: Subject, inputs: Inputs, session: SessionInfo, counted: Counted) -> None:
     own = [source_root(subject.ref)]
     first = max(len(inputs) // 2, len(inputs) - N_COUNTED)
+    watch = Watch(own)
     with NumpyCounter(own) as counter:
         decoder = _restored(subject, counter.wrap(subject.arrays, learned=True))
         factors = _factors(counted.tally, decoder, counter)
@@ -119,7 +120,7 @@ def _tally(subject: Subject, inputs: Inputs, session: SessionInfo, counted: Coun
             if k < first:
                 counted.outputs[k] = decoder.step(given)
                 continue
-            with counter.on(counted.tally), _torch(counted.tally, factors), watching(own):
+            with counter.on(counted.tally), _torch(counted.tally, factors), watch:
                 answer = decoder.step(given)
                 counter.check_answer(answer)
             counted.outputs[k] = answer

@@ -1,17 +1,17 @@
 """Work of a decoder that no counting of NumPy or PyTorch operations sees: other libraries, threads, processes.
 
-`watching` looks at every call during a few steps. Functions compiled by Cython or Fortran and calls through ctypes
+`Watch` looks at every call during a few steps. Functions compiled by Cython or Fortran and calls through ctypes
 give no sign when they are called; they are recognised by their type in the globals and attributes that a function of
 the decoder names.
 """
 
+import functools
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -27,28 +27,6 @@ STARTING = ("start_new_thread", "start_joinable_thread", "fork", "forkpty", "pos
 """Built-in functions that start a thread or a process."""
 STANDARD_LIBRARY = Path(os.__file__).parent
 HERE = Path(__file__).parent
-
-
-@contextmanager
-def watching(own_roots: Sequence[Path]) -> Iterator[None]:
-    """Refuse work that cannot be counted, around one or a few steps in this thread.
-
-    Args:
-        own_roots: Folders or files of the decoder's Python source.
-
-    Raises:
-        UncountedOperation: Naming the first such call, also if the decoder caught the error itself.
-    """
-    _refuse_running_threads(own_roots)
-    watch = _Watch(own_roots)
-    before = sys.getprofile()
-    sys.setprofile(watch)
-    try:
-        yield
-    finally:
-        sys.setprofile(before)
-        if watch.refused is not None:
-            raise watch.refused
 
 
 def decoder_line(own_roots: Sequence[Path], frame: FrameType | None = None) -> str:
@@ -71,15 +49,37 @@ def own_modules(own_roots: Sequence[Path]) -> list[ModuleType]:
     return [m for m in loaded if isinstance(m, ModuleType) and _inside(getattr(m, "__file__", None), own_roots)]
 
 
-class _Watch:
-    """What `sys.setprofile` calls."""
+class Watch:
+    """Refuses work that cannot be counted, around a step or a few in this thread; it may be used again.
+
+    own_roots: Folders or files of the decoder's Python source.
+
+    Raises:
+        UncountedOperation: Naming the first such call, also if the decoder caught the error itself.
+    """
 
     def __init__(self, own_roots: Sequence[Path]) -> None:
         self.own_roots = own_roots
         self.refused: UncountedOperation | None = None
-        self._known: dict[Any, str] = {}
+        self._others: dict[CodeType, str] = {}
+        self._own: dict[CodeType, str] = {}
 
-    def __call__(self, frame: FrameType, event: str, called: Any) -> None:
+    def __enter__(self) -> "Watch":
+        _refuse_running_threads(self.own_roots)
+        self.refused = None
+        self._own.clear()  # What its names stand for may change from step to step.
+        self._before = sys.getprofile()
+        sys.setprofile(self._look)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.setprofile(self._before)
+        if self.refused is not None:
+            raise self.refused
+
+    def _look(self, frame: FrameType, event: str, called: Any) -> None:
         if self.refused is not None or event not in ("call", "c_call"):
             return
         foreign = self._foreign_code(frame) if event == "call" else _foreign_builtin(called)
@@ -92,16 +92,17 @@ class _Watch:
 
     def _foreign_code(self, frame: FrameType) -> str:
         code = frame.f_code
-        if code not in self._known:
+        known = self._others.get(code, self._own.get(code))
+        if known is None:
             # Methods that a dataclass generates have no file, but the globals of their module.
             file = frame.f_globals.get("__file__") if code.co_filename.startswith("<") else code.co_filename
             if _inside(file, self.own_roots):
-                self._known[code] = _silent(frame)
+                known = self._own[code] = _silent(frame)
             else:
                 name = frame.f_globals.get("__name__") or "?"
                 foreign = not _is_allowed(name) or _is_site_package(code.co_filename, name)
-                self._known[code] = f"{name}.{code.co_name}" if foreign else ""
-        return self._known[code]
+                known = self._others[code] = f"{name}.{code.co_name}" if foreign else ""
+        return known
 
     def _is_inner(self, frame: FrameType | None) -> bool:
         """Whether a library that is counted, or an import, needs this call for itself."""
@@ -169,4 +170,12 @@ def _refuse_running_threads(own_roots: Sequence[Path]) -> None:
 
 
 def _inside(file: str | None, roots: Sequence[Path]) -> bool:
-    return file is not None and any(file == str(r) or file.startswith(f"{r}{os.sep}") for r in roots)
+    names, beginnings = _named(tuple(roots))
+    return file is not None and (file in names or file.startswith(beginnings))
+
+
+@functools.lru_cache
+def _named(roots: tuple[Path, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Names of these files or folders, and how names of what is in them begin."""
+    names = frozenset(map(str, roots))
+    return names, tuple(f"{name}{os.sep}" for name in names)

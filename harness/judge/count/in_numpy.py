@@ -18,14 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.judge.count.foreign import own_modules, watching
+from harness.judge.count.foreign import own_modules
 from harness.judge.count.numpy_arrays import Counted, Plain, switch_off, switch_on
 from harness.judge.count.numpy_calls import Calls
 from harness.judge.count.numpy_products import Books
 from harness.judge.count.numpy_tables import MAKERS, named
 from harness.judge.count.tally import Tally
-
-__all__ = ["NumpyCounter", "watching"]
 
 
 class NumpyCounter:
