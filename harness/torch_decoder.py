@@ -109,7 +109,8 @@ def repeatable(seed: int) -> None:
     """One seed, one thread, deterministic kernels."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    # Not `use_deterministic_algorithms`: it also loads the compiler, which takes as long as PyTorch itself.
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # Nothing here reads what it has not written.
 
 

@@ -84,7 +84,7 @@ def learn(lesson: Lesson, schedule: Schedule, *, seed: int, checkpoint: Any = De
     repeatable(seed)
     device = torch.device("cuda" if lesson.on_gpu and torch.cuda.is_available() else "cpu")
     if device.type == "cuda":  # Some of its kernels have no repeatable form; the same seed gives nearly the same there.
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_deterministic_debug_mode("warn")
     module = lesson.module.to(device)
     optimiser = torch.optim.AdamW(module.parameters(), weight_decay=schedule.weight_decay)
     progress = _Progress(copy.deepcopy(module.state_dict()))

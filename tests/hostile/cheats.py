@@ -266,7 +266,7 @@ class SlowsDown(Honest):
         self.n_seen = getattr(self, "n_seen", 0)
 
     def step(self, bin):
-        sum(range(min(50 * self.n_seen, 60_000)))
+        sum(range(min(20 * self.n_seen, 20_000)))
         return super().step(bin)
 
 
