@@ -15,6 +15,7 @@ import torch
 
 from baselines.parts import part
 from harness import HarnessError
+from harness.optimiser import AdamW
 
 SAVE_EVERY_S = 60.0
 FIRST_SHARE = 0.3
@@ -71,7 +72,7 @@ class Training:
         self.per_epoch = max(1, math.ceil(len(objective.learned) / recipe.batch_windows))
         self.n_updates = min(recipe.updates, recipe.most_epochs * self.per_epoch)
         self.weights = [w for w in objective.module.parameters() if w.requires_grad]
-        self.optimiser = torch.optim.AdamW(self.weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.optimiser = AdamW(self.weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self.done, self.looks_since, self.best_loss = 0, 0, math.inf
         self.best = copy.deepcopy(objective.module.state_dict())
 

@@ -16,6 +16,7 @@ import torch
 
 from harness.decoder import Decoder
 from harness.errors import DecoderError
+from harness.optimiser import AdamW
 from harness.types import SessionInfo
 
 PREFIX = "network."
@@ -146,7 +147,7 @@ def train(
     Raises:
         DecoderError: If there is no scored bin, or the loss is not finite.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=schedule.weight_decay)
+    optimiser = AdamW(network.parameters(), weight_decay=schedule.weight_decay)
     source = batches(segments, schedule, np.random.default_rng(seed))
     averaged = copy.deepcopy(network)
     best_score, best_weights, looks_since = -math.inf, averaged.state_dict(), 0

@@ -62,8 +62,9 @@ def test_every_public_name_is_found_and_any_other_is_refused():
         _ = harness.from_jax
 
 
-def test_restoring_a_network_does_not_load_pytorchs_compiler():
-    code = "import numpy as np\nfrom baselines.gru import Gru\nfrom harness.judge.conformance_data import make_data\n"
-    code += "session = make_data(('spikes',)).train.session\ndecoder = Gru()\ndecoder.start(session)\n"
-    assert "torch" in loaded_by(code)
-    assert "torch._dynamo" not in loaded_by(code)
+def test_neither_training_nor_restoring_a_network_loads_pytorchs_compiler():
+    code = "from baselines.gru import Gru\nfrom harness.judge.conformance_data import make_data\n"
+    code += "data = make_data(('spikes',))\ndecoder, again = Gru(updates=2), Gru()\n"
+    code += "decoder.fit([data.train], [data.validation])\nagain.restore(decoder.state(), [data.train.session])\n"
+    loaded = loaded_by(code)
+    assert "torch" in loaded and "torch._dynamo" not in loaded

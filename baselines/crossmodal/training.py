@@ -17,6 +17,7 @@ import torch
 from baselines.crossmodal.shape import Schedule
 from baselines.parts import part
 from harness import Decoder, HarnessError
+from harness.optimiser import AdamW
 from harness.torch_decoder import repeatable
 
 SAVE_EVERY_S = 60.0
@@ -86,7 +87,7 @@ def learn(lesson: Lesson, schedule: Schedule, *, seed: int, checkpoint: Any = De
     if device.type == "cuda":  # Some of its kernels have no repeatable form; the same seed gives nearly the same there.
         torch.set_deterministic_debug_mode("warn")
     module = lesson.module.to(device)
-    optimiser = torch.optim.AdamW(module.parameters(), weight_decay=schedule.weight_decay)
+    optimiser = AdamW(module.parameters(), weight_decay=schedule.weight_decay)
     progress = _Progress(copy.deepcopy(module.state_dict()))
     _resume(checkpoint.load(), module, optimiser, progress)
     total, saved_at = n_updates(lesson, schedule), time.monotonic()

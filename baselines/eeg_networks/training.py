@@ -11,6 +11,7 @@ import torch
 
 from baselines.eeg_networks.trials import Trials
 from harness import HarnessError
+from harness.optimiser import AdamW
 from harness.torch_decoder import average, one_cycle
 
 CHUNK = 64
@@ -58,7 +59,7 @@ def learn(network: Any, trials: Trials, held_out: Trials, *, recipe: Recipe, see
     """
     if not len(trials):
         raise HarnessError("the training recordings hold no scored bin; check the suite's split and decision times")
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay)
+    optimiser = AdamW(network.parameters(), weight_decay=recipe.weight_decay)
     source, n_updates = batches(trials, recipe.batch_size, np.random.default_rng(seed)), recipe.n_updates(len(trials))
     averaged = copy.deepcopy(network).eval()
     best_loss, best, looks_since = math.inf, averaged.state_dict(), 0

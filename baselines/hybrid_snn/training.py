@@ -12,6 +12,7 @@ import torch
 from baselines.hybrid_snn.network import KeypointNetwork
 from baselines.hybrid_snn.quantise import BUFFERS, round_in_place, rounded_weights
 from harness import HarnessError
+from harness.optimiser import AdamW
 from harness.torch_decoder import Schedule, Segment, batches, mean_r2, one_cycle
 
 
@@ -74,7 +75,7 @@ class _Course:
         self.first_quantised = math.floor(schedule.updates * terms.quantised_from)
         self.best_score, self.best_weights, self.looks_since = -math.inf, network.state_dict(), 0
         learned = [p for p in network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(learned, weight_decay=schedule.weight_decay)
+        self.optimiser = AdamW(learned, weight_decay=schedule.weight_decay)
 
     def update(self, batch: Any, update: int) -> None:
         """One step down, and the running mean of the weights after it."""

@@ -4,8 +4,10 @@ from typing import Any
 
 import torch
 
+from harness.optimiser import Uncompiled
 
-class Smorms3(torch.optim.Optimizer):
+
+class Smorms3(Uncompiled, torch.optim.Optimizer):
     """Squared mean over root mean squared cubed (Funk 2015, sifter.org/~simon/journal/20150420.html).
 
     With running means g of a gradient and q of its square, a weight moves by g' min(rate, g^2 / q) / sqrt(q), where g'

@@ -12,6 +12,7 @@ import torch
 
 from harness.adapters.windows import Band, Window, cut, stream_of
 from harness.errors import DecoderError
+from harness.optimiser import AdamW
 from harness.torch_decoder import Schedule, TorchDecoder, one_cycle
 from harness.types import Bin, Recording, SessionInfo
 
@@ -161,7 +162,7 @@ def learn(
     Raises:
         DecoderError: If the loss is not finite.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=schedule.weight_decay)
+    optimiser = AdamW(network.parameters(), weight_decay=schedule.weight_decay)
     order = batches(len(given[0]), schedule.batch_size, np.random.default_rng(seed))
     best, weights = math.inf, None
     for update in range(schedule.updates):
