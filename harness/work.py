@@ -53,9 +53,10 @@ class Test:
 
     def do(self) -> None:
         """Test, unless that was done; what is timed waits until no other test pass is at work on this machine."""
-        with machine() as mine, lock(self.plan.store, self.key):
+        with lock(self.plan.store, self.key):  # First: who waits for another's test must not keep it from its turn.
             if self.is_due():
-                self._test(mine)
+                with machine() as mine:
+                    self._test(mine)
 
     def tidy(self) -> None:
         """Nothing: a test pass leaves its cell or nothing."""

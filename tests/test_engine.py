@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from harness.engine.seat import Died, Seat
 from harness.evaluate import evaluate
 from harness.evaluate import tests_of as work_of
 from harness.judge import cell as judge_cell
+from harness.judge.turn import Turn
 from harness.plan import Plan
 from harness.registry import find
 from harness.results.store import Store
@@ -243,15 +244,19 @@ def test_a_record_that_does_not_fit_on_the_disk_costs_no_other(plan, records, mo
     assert [record.decoder.name for record in evaluate(plan, Quiet())] == ["train-mean", "wiener"]
 
 
-def test_a_test_pass_waits_until_no_other_is_under_way_on_this_machine(plan, records, monkeypatch):
-    test = work_of(plan)[0]
-    taken = []
+def test_what_is_timed_of_a_test_pass_is_timed_alone(plan, records, monkeypatch, tmp_path):
+    test, seen, repeated = work_of(plan)[0], [], judge_cell.repeated
 
-    class Lock:
-        __enter__ = lambda self: taken.append("alone")  # noqa: E731
-        __exit__ = lambda *_: taken.append("over")  # noqa: E731
+    class Noted(Turn):
+        @contextmanager
+        def alone(self):
+            seen.append("alone")
+            with super().alone():
+                yield
+            seen.append("over")
 
-    monkeypatch.setattr("harness.work.alone", Lock)
-    monkeypatch.setattr("harness.work.Test.is_due", lambda self: taken.append("looked") or False)
+    monkeypatch.setattr("harness.work.machine", lambda: Noted(tmp_path / "lock"))
+    monkeypatch.setattr(judge_cell, "repeated", lambda *given, **more: seen.append("timed") or repeated(*given, **more))
+    test.plan = replace(plan, rerun="all")
     test.do()
-    assert taken == ["alone", "looked", "over"]
+    assert test.paced and seen == ["alone", "timed", "over"] * 2
