@@ -17,7 +17,8 @@ FLOORS = (
     ("checkpoint", "disk"),
     ("locks",),
     ("decoder",),
-    ("registry", "torch_decoder"),
+    ("optimiser", "registry"),
+    ("torch_decoder",),
     ("adapters", "data", "score", "source"),
     ("judge",),
     ("results",),
@@ -40,7 +41,10 @@ HEAVY_ROOMS = {
     "h5py": ("harness/data/nwb", "harness/data/mat.py"),
     "pynwb": ("harness/data/nwb",),
     "hdmf": ("harness/data/nwb",),
-    "torch": ("baselines/", "harness/torch_decoder.py", "harness/adapters/torch.py", "harness/judge/count/"),
+    "torch": (
+        *("baselines/", "harness/optimiser.py", "harness/torch_decoder.py", "harness/adapters/torch.py"),
+        "harness/judge/count/",
+    ),
     "streamlit": ("leaderboard_app/",),
     "altair": ("leaderboard_app/",),
     "vl_convert": ("leaderboard_app/",),
@@ -92,7 +96,10 @@ def foreign(file: str, source: str) -> list[str]:
     kept = (f"harness.results.{name}" for name in RESULTS_READ)
     rules_and_words = ("harness.score", "harness.judge.budget", *(f"harness.data.{name}" for name in DATA_READ))
     allowed = {
-        "baselines/": ("baselines", "harness.torch_decoder", *(f"harness.{name}" for name in harness.__all__)),
+        "baselines/": (
+            *("baselines", "harness.optimiser", "harness.torch_decoder"),
+            *(f"harness.{name}" for name in harness.__all__),
+        ),
         "leaderboard_app/": ("leaderboard_app", "harness.errors", *kept, *rules_and_words),
     }
     rules = next(names for start, names in allowed.items() if file.startswith(start))

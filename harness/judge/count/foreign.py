@@ -158,9 +158,12 @@ def _is_site_package(file: str, name: str) -> bool:
 
 
 def _refuse_running_threads(own_roots: Sequence[Path]) -> None:
-    for i_thread, top in sys._current_frames().items():
+    others = sys._current_frames()
+    # A frame that refers to itself would keep all that called it, and the decoder with that.
+    del others[threading.get_ident()]
+    for top in others.values():
         frame: FrameType | None = top
-        while frame is not None and i_thread != threading.get_ident():
+        while frame is not None:
             if _inside(frame.f_code.co_filename, own_roots):
                 raise UncountedOperation(
                     f"a thread runs at {Path(frame.f_code.co_filename).name}:{frame.f_lineno}: what it computes is "
