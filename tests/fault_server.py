@@ -103,7 +103,7 @@ def can(folder: Path) -> None:
     from harness.judge.finding import Finding
     from harness.judge.passes import Passes
     from harness.judge.replies import Description
-    from harness.locks import Lock
+    from harness.judge.turn import Turn
     from harness.results import scored
 
     kept: dict[Any, Any] = {}
@@ -125,8 +125,9 @@ def can(folder: Path) -> None:
         learned = np.full(300, crc32(candidate.ref.name.encode()), np.float32)
         return cell.Fitted("ok", None, artifact.pack({"learned_": learned}), 0.5, lesson.sessions)
 
-    def test(candidate: Any, fitted: Any, part: Any, asked: Any) -> Any:
-        note("test", candidate.ref, part.session)
+    def test(candidate: Any, fitted: Any, part: Any, asked: Any, *, turn: Any) -> Any:
+        with turn.alone():
+            note("test", candidate.ref, part.session)
         rng = np.random.default_rng(crc32(candidate.ref.name.encode()))
         outputs = (part.targets + rng.normal(size=part.targets.shape)).astype(np.float32)
         took_ns = np.full(len(part), 50_000, np.int64)
@@ -140,7 +141,7 @@ def can(folder: Path) -> None:
     evaluate.source_sha256 = functools.cache(evaluate.source_sha256)
     registry.known = functools.cache(registry.known)
     notes.Notes._spent_s = lambda _: 0.0  # type: ignore[method-assign]
-    evaluate.alone = lambda: Lock(folder / "alone.lock")  # type: ignore[assignment]
+    work.machine = lambda: Turn(folder / "turn.lock")  # type: ignore[assignment]
     work.time = SimpleNamespace(perf_counter=lambda: 0.0)  # type: ignore[assignment]
     scored.datetime = SimpleNamespace(now=lambda _: datetime(2026, 1, 1, tzinfo=UTC))  # type: ignore[assignment,misc]
 

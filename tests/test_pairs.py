@@ -1,7 +1,6 @@
 """Two decoders on the same recordings: differences, their intervals, and groups that cannot be told apart."""
 
 import io
-import time
 from math import hypot, sqrt
 
 import numpy as np
@@ -190,17 +189,6 @@ def test_no_runs_make_no_groups_and_a_failed_run_is_refused():
         tie_groups(
             [run("a", [0.9]), Run("broken", frozenset((s.session, s.sha256) for s in failed.sessions), (failed,))], True
         )
-
-
-def test_a_hundred_runs_of_ten_recordings_are_grouped_in_fifty_milliseconds():
-    rng = np.random.default_rng(8)
-    runs = [run(f"d{i}", list(0.008 * i + rng.normal(0, 0.001, 10))) for i in range(100)]
-    took_s = []
-    for _ in range(5):
-        start = time.perf_counter()
-        groups = tie_groups(runs, True)
-        took_s.append(time.perf_counter() - start)
-    assert len(groups) > 50 and min(took_s) < 0.05
 
 
 def save_draws(root, record, draws: dict[str, np.ndarray]):

@@ -3,12 +3,15 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.results.store import Store
+from leaderboard_app.pairs import tie_groups
 from leaderboard_app.reading import listing
 from tests.perf.rows import keep
 from tests.records_factory import make_decoder, make_judged, make_session
+from tests.test_pairs import run
 
 APP = Path(__file__).parents[2] / "leaderboard_app" / "app.py"
 N_SUITES, N_TIERS, N_DECODERS, N_SEEDS = 4, 5, 100, 5
@@ -70,3 +73,12 @@ def test_filter(page, benchmark):
     shown = benchmark.pedantic(narrow, rounds=8, warmup_rounds=1)
     keep(benchmark, "leaderboard of 10,000 records: a filter", benchmark.stats.stats.median, limit=0.3, unit="s")
     assert not shown.exception and len(shown.dataframe[0].value) > 100
+
+
+def test_a_hundred_runs_of_ten_recordings_are_grouped(benchmark):
+    noise = np.random.default_rng(8)
+    runs = [run(f"d{i}", list(0.008 * i + noise.normal(0, 0.001, 10))) for i in range(100)]
+    groups = benchmark(tie_groups, runs, True)
+    assert len(groups) > 50
+    what = "ranks that are shared: 100 runs of ten recordings in groups"
+    keep(benchmark, what, benchmark.stats.stats.median, limit=0.05, unit="s")
