@@ -34,7 +34,7 @@ SCHEDULES = """## Simulated schedules
 
 Machines of 16 cores, three seeds a decoder; costs are drawn from the first board above, whose recordings are of five
 minutes. Learning fills all cores; of a run's test passes {alone:.0%} are timed and have their machine alone, the rest
-fills all cores again.
+fills all cores again, as with `--workers` (the Dask engine still gives a machine one test pass at a time).
 
 {table}"""
 
