@@ -1,16 +1,18 @@
 """Turns: test passes are at work beside each other, but while one is timed nothing else is."""
 
+import itertools
 import os
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
 from harness.judge.hardware import pinned
+from harness.judge.replies import WorkerFault
 from harness.judge.resources import Resources
 from harness.judge.turn import Turn
 
@@ -108,3 +110,25 @@ def test_moving_a_process_that_has_ended_is_no_fault():
         other.wait()
         time.sleep(0.01)
         Resources(other.pid).move({0})
+
+
+def test_threads_that_start_each_other_are_kept_on_a_core_too():
+    chain = "import threading, time\ndef go():\n time.sleep(0.0003); threading.Thread(target=go, daemon=True).start()\n"
+    chain += "go(); print('here', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", chain], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"here\n"
+        with pinned(1, worker=Resources(other.pid)):
+            seen = set()
+            for _ in range(200):
+                for thread in Path(f"/proc/{other.pid}/task").iterdir():
+                    with suppress(ProcessLookupError):
+                        seen |= os.sched_getaffinity(int(thread.name))
+        other.kill()
+    assert seen == {max(os.sched_getaffinity(0))}
+
+
+def test_a_process_that_always_has_new_threads_is_at_fault(monkeypatch):
+    numbers = itertools.count(2**22)  # Beyond the numbers that the kernel gives.
+    monkeypatch.setattr(Resources, "_threads", lambda self: {next(numbers)})
+    with pytest.raises(WorkerFault, match="start others without end"):
+        Resources(1).move({0})

@@ -7,7 +7,11 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.judge.replies import WorkerFault
+
 PROC = Path("/proc")
+MOST_LOOKS = 100
+"""At a process's threads, until a look finds no new one."""
 CLOCK_OF_PROCESS = 2
 """Low bits of the kernel's number for a process's clock: clock_getcpuclockid(3), which Python does not have."""
 
@@ -45,13 +49,21 @@ class Resources:
         return None
 
     def move(self, cores: Set[int]) -> None:
-        """Move all its threads onto these cores; those that they start later are there too."""
+        """Move all its threads onto these cores; those that they start later are there too.
+
+        Raises:
+            WorkerFault: If threads that are not there yet go on starting others.
+        """
         moved: set[int] = set()
-        while new := self._threads() - moved:
+        for _ in range(MOST_LOOKS):
+            new = self._threads() - moved
+            if not new:
+                return
             for thread in new:
                 with contextlib.suppress(ProcessLookupError):
                     os.sched_setaffinity(thread, cores)
             moved |= new
+        raise WorkerFault("failed", "its threads start others without end, so that they cannot be kept on a core")
 
     def _threads(self) -> set[int]:
         """Numbers of its threads; none of a process that has ended."""
