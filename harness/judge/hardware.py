@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from harness.errors import UsageError
 from harness.judge.profiles import Profile
-from harness.judge.resources import Resources
+
+if TYPE_CHECKING:
+    from harness.judge.resources import Resources
 
 PROC, SYS, DEV = Path("/proc"), Path("/sys"), Path("/dev")
 UNKNOWN = "unknown"
@@ -86,7 +89,7 @@ def memory_gib() -> float:
 
 
 @contextmanager
-def pinned(n_cores: int | None, *, among: Set[int] | None = None, worker: Resources | None = None) -> Iterator[None]:
+def pinned(n_cores: int | None, *, among: Set[int] | None = None, worker: "Resources | None" = None) -> Iterator[None]:
     """Keep this thread, and all threads of a worker, on the last cores of some; None: on all of them.
 
     Judge and worker never run at once, so one shared core saves each answer the wake-up of another.
@@ -110,7 +113,7 @@ def pinned(n_cores: int | None, *, among: Set[int] | None = None, worker: Resour
         _move(worker, before)
 
 
-def _move(worker: Resources | None, cores: Set[int]) -> None:
+def _move(worker: "Resources | None", cores: Set[int]) -> None:
     os.sched_setaffinity(0, cores)
     if worker:
         worker.move(cores)
