@@ -23,8 +23,9 @@ demo: .venv/.installed
 	$(BIN)/harness eval --suite primate-reaching --seed 42
 	@echo "To look at it in the browser: $(BIN)/harness board"
 
+# Two processes that share the cores: neither may take them all for its products.
 test: lint
-	$(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
