@@ -15,6 +15,17 @@ def best(candidates: Sequence[T], score: Callable[[T], float]) -> T:
     return candidates[0] if len(candidates) == 1 else max(candidates, key=score)
 
 
+def uphill(ladder: Sequence[T], start: T, score: Callable[[T], float]) -> T:
+    """From `start` along an ordered ladder while the score rises; `start` where it rises to neither side."""
+    at, height = ladder.index(start), score(start)
+    for way in (1, -1):
+        while 0 <= at + way < len(ladder) and (next_height := score(ladder[at + way])) > height:
+            at, height = at + way, next_height
+        if ladder[at] != start:
+            break
+    return ladder[at]
+
+
 def validation_r2(decoder: Decoder, validation: Sequence[Recording]) -> float:
     """Mean R2 over outputs of what `decoder.predict` answers in the scored bins; -inf if there are none."""
     scored = [r for r in validation if r.scored.any()]

@@ -81,7 +81,7 @@ class Moments:
         from scipy.linalg import cho_factor, cho_solve
 
         most = max(n_features)
-        gram = self._centred[:most, :most].copy(order="F")
+        gram = self._centred[:most, :most].copy().T  # Symmetric, and as LAPACK wants it.
         gram.flat[:: most + 1] += alpha
         factor, _ = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
         x, y = self.features / self.n, self.targets / self.n

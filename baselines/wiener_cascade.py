@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from baselines.wiener import Wiener
-from harness import Bin, Recording
+from harness import Bin, Inputs, Recording, SessionInfo
 
 
 @dataclass
@@ -44,7 +44,14 @@ class WienerCascade(Wiener):
         )
 
     def step(self, bin: Bin) -> np.ndarray:
-        x = (super().step(bin) - self.centre_) / self.spread_
+        return self._bent(super().step(bin))
+
+    def predict(self, inputs: Inputs, session: SessionInfo) -> np.ndarray:
+        return self._bent(super().predict(inputs, session)).astype(np.float32)
+
+    def _bent(self, linear: np.ndarray) -> np.ndarray:
+        """The polynomials of linear answers, (..., n_outputs)."""
+        x = (linear - self.centre_) / self.spread_
         x = np.minimum(np.maximum(x, self.range_[0]), self.range_[1])
         answer = self.polynomial_[:, -1]
         for coefficient in self.polynomial_.T[-2::-1]:
