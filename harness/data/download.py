@@ -1,6 +1,5 @@
 """One door to every recording: fetched, local or simulated, a session becomes a file."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -10,8 +9,8 @@ from harness.data.fetch import fetch, is_cached, missing, missing_files
 from harness.data.hosts import Access, reachable
 from harness.data.pins import read_pin
 from harness.data.progress import Watcher
+from harness.data.simulated import simulated_path, simulated_paths, simulated_place
 from harness.data.suites import File, Session, Simulated
-from harness.disk import in_words
 from harness.errors import MissingData, UsageError
 
 __all__ = [
@@ -60,8 +59,8 @@ def locate(
     local = {s.id: local_path(s, data_root) for s in sessions if isinstance(s.source, File)}
     remote = [s for s in sessions if not isinstance(s.source, File | Simulated)]
     fetched = fetch(remote, cache, access=access, watcher=watcher)
-    simulated = {s.id: simulated_path(s, cache, watcher=watcher) for s in sessions if isinstance(s.source, Simulated)}
-    found = local | fetched | simulated
+    simulated = [s for s in sessions if isinstance(s.source, Simulated)]
+    found = local | fetched | simulated_paths(simulated, cache, watcher=watcher)
     return {s.id: found[s.id] for s in sessions if s.id in found}
 
 
@@ -102,39 +101,3 @@ def _how_to_make(name: str, source: File, folder: Path) -> str:
         f". It is made from raw files by `harness data prepare {name} --raw FOLDER --out {folder}`"
         f"{f'; not known of them yet: {lacking}' if lacking else ''}"
     )
-
-
-def simulated_path(session: Session, cache: Cache, *, watcher: Watcher | None = None) -> Path:
-    """The file of a simulated session, written by the first process that wants it."""
-    path = simulated_place(session, cache)
-    if not path.exists():
-        with cache.lock(f"simulated-{path.stem}"):
-            _write_once(session, path, cache, watcher=watcher or Watcher())
-    return path
-
-
-def simulated_place(session: Session, cache: Cache) -> Path:
-    """Where the file of a simulated session is, or will be: it goes by all that decides what is in it."""
-    from harness.data.generators import spec_sha256
-
-    source = session.source
-    if not isinstance(source, Simulated):
-        raise UsageError(f"session {session.id!r} is not simulated: its host is {source.host!r}")
-    spec = f"{spec_sha256(source)}/{session.subject}/{session.id}"
-    return cache.root / "simulated" / f"{hashlib.sha256(spec.encode()).hexdigest()}.nwb"
-
-
-def _write_once(session: Session, path: Path, cache: Cache, *, watcher: Watcher) -> None:
-    """Write a simulated session under another name and rename it; the caller holds the lock."""
-    from harness.data.generators import write_session
-
-    if path.exists() or not isinstance(session.source, Simulated):
-        return
-    part = cache.folder("simulated") / f"{path.stem}.part.nwb"
-    with in_words(part.parent):
-        for left_over in [part, *part.parent.glob(f".{part.stem}.*")]:
-            left_over.unlink(missing_ok=True)
-        watcher.started(session.id, size=None)
-        write_session(part, session.source, session_id=session.id, subject=session.subject)
-        cache.place(part, path)
-    watcher.finished(session.id)
