@@ -116,9 +116,11 @@ def states_of(targets: np.ndarray, shape: Shape) -> np.ndarray:
 def leaky_means(values: np.ndarray, decays: np.ndarray) -> np.ndarray:
     """(n_bins, n_decays * n_outputs) running means up to the bin before, so that the last state determines them."""
     means = np.zeros((len(values), len(decays), values.shape[1]))
-    driven = (1 - decays[:, None]) * values[:, None]
-    for t in range(1, len(values)):
-        means[t] = decays[:, None] * means[t - 1] + driven[t - 1]
+    means[1:] = (1 - decays[:, None]) * values[:-1, None]
+    reach = 1
+    while reach < len(values):  # After each round a mean holds twice as many bins.
+        means[reach:] += decays[:, None] ** reach * means[:-reach]
+        reach *= 2
     return means.reshape(len(values), -1)
 
 

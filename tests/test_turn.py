@@ -30,6 +30,8 @@ for _ in range(6):
         with mine.alone():
             note("begins-alone"); time.sleep(0.01); note("ends-alone")
         note("begins"); time.sleep(0.01); note("ends")
+        mine.give_way()
+        note("begins"); time.sleep(0.01); note("ends")
 """
 N_PASSES = 18
 
@@ -49,11 +51,35 @@ def test_three_processes_work_beside_each_other_and_are_timed_alone(tmp_path):
     passes = [subprocess.Popen([sys.executable, "-c", PASS, tmp_path / "lock", log]) for log in logs]
     assert [one.wait(60) for one in passes] == [0, 0, 0]
     alone, shared = spans(logs, "-alone"), spans(logs, "")
-    assert (len(alone), len(shared)) == (N_PASSES, 2 * N_PASSES)
+    assert (len(alone), len(shared)) == (N_PASSES, 3 * N_PASSES)
     for start, stop in alone:
         others = [one for one in [*alone, *shared] if one != (start, stop) and one[0] < stop and start < one[1]]
         assert not others
     assert any(a != b and a[0] < b[1] and b[0] < a[1] for a in shared for b in shared)
+
+
+LONG = """
+import sys, time
+from pathlib import Path
+from harness.judge.turn import Turn
+with Turn(Path(sys.argv[1])) as mine:
+    print("at work", flush=True)
+    for _ in range(600):
+        time.sleep(0.1)
+        mine.give_way()
+"""
+
+
+def test_who_waits_to_be_alone_waits_for_a_piece_of_work_and_not_for_a_pass(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", LONG, tmp_path / "lock"], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"at work\n"
+        with Turn(tmp_path / "lock") as mine:
+            for _ in range(5):
+                with mine.alone():
+                    mine.give_way()  # nobody comes in
+                    assert other.poll() is None
+                time.sleep(0.01)
+        other.kill()
 
 
 def test_a_killed_pass_lets_the_others_go_on(tmp_path):

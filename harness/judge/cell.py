@@ -261,8 +261,11 @@ class _Run:
         with self._timed(worker):
             return whole(worker, self.part).streamed.round_trip_ns
 
-    def _worker(self) -> AbstractContextManager[Worker]:
-        return _restored(self.candidate, self.fitted)
+    @contextmanager
+    def _worker(self) -> Iterator[Worker]:
+        with _restored(self.candidate, self.fitted) as worker:
+            worker.before_stream = self.turn.give_way
+            yield worker
 
 
 @contextmanager

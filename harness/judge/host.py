@@ -8,7 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -55,6 +55,8 @@ def end_all() -> None:
 class Worker:
     """One fresh worker process with one decoder; use it in a `with` block.
 
+    before_stream: Called before anything is streamed, while the decoder has nothing to do.
+
     Raises:
         WorkerFault: From every method, when the decoder fails, hangs, floods or dies.
     """
@@ -63,6 +65,7 @@ class Worker:
         self, ref: DecoderRef, settings: Mapping[str, Any], profile: Profile, *, fitting: bool = False
     ) -> None:
         self.isolation, self.stopped = sandbox.isolation(), False
+        self.before_stream: Callable[[], object] = lambda: None
         self.limits = profile.limits
         gib = profile.limits.fit_memory_gib if fitting else profile.memory_gib
         limits = Limits(int(gib * 2**30), n_processes=sandbox.process_limit(self.isolation))

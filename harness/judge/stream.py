@@ -37,6 +37,7 @@ def stream(
     Raises:
         WorkerFault: With the bin, when an answer is missing, late, of the wrong size or not finite.
     """
+    worker.before_stream()
     streams, starts = wire.flat_bins(inputs, session), inputs.starts.tolist()
     n_bins, n_outputs = len(inputs), len(session.outputs)
     tokens = os.urandom(8 * n_bins)
