@@ -1,5 +1,6 @@
 """An excerpt, counted as the judge does it: both counters on, in the last bins, and what is told of it."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -118,3 +119,19 @@ def test_who_declares_nothing_has_no_error(name, settings):
     told = declaration(construct(find(f"{FILE}:{name}"), settings), DATA.test.session)
     assert told["declared_error"] == ""
     assert (told["declared"] or {"macs_per_bin": None})["macs_per_bin"] is None
+
+
+def test_what_the_collector_of_garbage_calls_is_nobodys_work():
+    def told(*_):
+        sorted(range(9))
+
+    gc.callbacks.append(told)
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(1, 1, 1)  # A collection at nearly every step.
+        one = counted(fitted("Linear"))
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(told)
+    assert (one.why, one.n_bins) == ("", 32)

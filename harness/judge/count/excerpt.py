@@ -1,9 +1,10 @@
 """In the worker: a second decoder with the same artefact answers an excerpt while its operations are counted."""
 
 import contextlib
+import gc
 import operator
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ def _tally(subject: Subject, inputs: Inputs, session: SessionInfo, counted: Coun
     own = [source_root(subject.ref)]
     first = max(len(inputs) // 2, len(inputs) - N_COUNTED)
     watch = Watch(own)
-    with NumpyCounter(own) as counter:
+    with NumpyCounter(own) as counter, _no_collection():
         decoder = _restored(subject, counter.wrap(subject.arrays, learned=True))
         factors = _factors(counted.tally, decoder, counter)
         for k, (starts, bin) in enumerate(inputs.bins()):
@@ -125,6 +126,18 @@ def _tally(subject: Subject, inputs: Inputs, session: SessionInfo, counted: Coun
                 counter.check_answer(answer)
             counted.outputs[k] = answer
             counted.n_bins += 1
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Garbage is collected at any time, and calls whoever asked to be told of it: that is no work of a bin's."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _held_bytes(decoder: Decoder) -> int | None:
