@@ -60,7 +60,7 @@ def strict() -> Profile:
     """cpu-1 with little patience."""
     profile = load_profile("cpu-1")
     limits = profile.limits.model_copy(update={"step_seconds": 1.5, "count_seconds": 5.0})
-    timing = profile.timing.model_copy(update={"paced_s": 1.0, "repeats": 2})
+    timing = profile.timing.model_copy(update={"paced_s": 1.0, "repeats": 1})
     return profile.model_copy(update={"limits": limits, "timing": timing})
 
 
