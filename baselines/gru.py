@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.special import expit
 
 from baselines.recurrent import Cell, Recurrent
@@ -26,5 +25,5 @@ class GruCell(Cell):
 class Gru(Recurrent):
     """One layer of gated recurrent units on square-root counts."""
 
-    layer = torch.nn.GRU
+    layer = "GRU"
     cell = GruCell

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.special import expit
 
 from baselines.recurrent import Cell, Recurrent
@@ -31,5 +30,5 @@ class LstmCell(Cell):
 class Lstm(Recurrent):
     """One layer of long short-term memory on square-root counts."""
 
-    layer = torch.nn.LSTM
+    layer = "LSTM"
     cell = LstmCell

@@ -1,16 +1,18 @@
-"""What the networks share: counts in, standardised targets out, the training, the noise that keeps them honest."""
+"""What the networks share: counts in, standardised targets out, the training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from baselines.features import Standard, Transform, scored_targets
 from baselines.parts import learned_and_held_out
 from harness import Inputs, Recording, SessionInfo
-from harness.torch_decoder import Schedule, Segment, TorchDecoder, run, train
+from harness.torch_decoder import TorchDecoder
+
+if TYPE_CHECKING:
+    from harness.torch_training import Segment
 
 
 @dataclass
@@ -55,6 +57,8 @@ class CountsNetwork(TorchDecoder):
         self.fit([learned], [held_out])
 
     def _train(self, recordings: Sequence[Recording], validation: Sequence[Recording]) -> None:
+        from harness.torch_training import Schedule, train
+
         session = recordings[0].session
         schedule = Schedule(
             updates=self.updates,
@@ -67,7 +71,9 @@ class CountsNetwork(TorchDecoder):
         parts = [[s for r in part for s in self._segments(r)] for part in (recordings, validation)]
         train(self.network, parts[0], parts[1], schedule=schedule, seed=self.seed)
 
-    def _segments(self, recording: Recording) -> list[Segment]:
+    def _segments(self, recording: Recording) -> "list[Segment]":
+        from harness.torch_training import Segment
+
         features = self.standard(recording.inputs.streams[self.inputs[0]])
         targets = np.nan_to_num((recording.targets - self.offset_) / self.sd_).astype(np.float32)
         return [Segment(features[s], targets[s], recording.scored[s]) for s in recording.inputs.segments()]
@@ -78,17 +84,8 @@ class CountsNetwork(TorchDecoder):
         return Standard(self.mean_, self.gain_, self.transform)
 
     def predict(self, inputs: Inputs, session: SessionInfo) -> np.ndarray:
+        from harness.torch_training import run
+
         features = self.standard(inputs.streams[self.inputs[0]])
         answers = [run(self.network, features[s]) for s in inputs.segments()]
         return np.concatenate(answers) * self.sd_ + self.offset_
-
-
-class Corruption(torch.nn.Module):
-    """In training, drop and jitter inputs, so that no single unit is relied on; the identity afterwards."""
-
-    def __init__(self, dropout: float, noise: float):
-        super().__init__()
-        self.dropout, self.noise = torch.nn.Dropout(dropout), noise
-
-    def forward(self, x: Any) -> Any:
-        return self.dropout(x + self.noise * torch.randn_like(x)) if self.training and self.noise else self.dropout(x)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
-from baselines.network import Corruption, CountsNetwork
+from baselines.network import CountsNetwork
 from harness import Bin, SessionInfo
 
 
@@ -25,29 +24,25 @@ class Cell(abc.ABC):
         """Take in (n_features,) and return the new hidden state (n_hidden,)."""
 
 
-class RecurrentNetwork(torch.nn.Module):
-    """Corrupted counts -> one recurrent layer -> linear read-out."""
-
-    def __init__(self, layer: Any, n_outputs: int, *, corruption: Corruption, dropout: float):
-        super().__init__()
-        self.corruption, self.layer, self.dropout = corruption, layer, torch.nn.Dropout(dropout)
-        self.readout = torch.nn.Linear(layer.hidden_size, n_outputs)
-
-    def forward(self, x: Any) -> Any:
-        return self.readout(self.dropout(self.layer(self.corruption(x))[0]))
-
-
 @dataclass
 class Recurrent(CountsNetwork):
-    """One recurrent layer. `predict` runs PyTorch over whole segments, `step` the same weights in NumPy."""
+    """One recurrent layer. `predict` runs PyTorch over whole segments, `step` the same weights in NumPy.
 
-    layer: ClassVar[type]
+    layer: Its name in `torch.nn`.
+    """
+
+    steps_in_numpy = True
+    layer: ClassVar[str]
     cell: ClassVar[type[Cell]]
 
-    def build(self, session: SessionInfo) -> RecurrentNetwork:
+    def build(self, session: SessionInfo) -> Any:
+        import torch
+
+        from baselines.count_networks import Corruption, RecurrentNetwork
+
         n_units = session.streams[self.inputs[0]].n_channels
         return RecurrentNetwork(
-            self.layer(n_units, self.hidden, batch_first=True),
+            getattr(torch.nn, self.layer)(n_units, self.hidden, batch_first=True),
             len(session.outputs),
             corruption=Corruption(self.input_dropout, self.noise),
             dropout=self.dropout,

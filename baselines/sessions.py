@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from baselines.count_networks import Corruption
 from baselines.features import Standard, scored_targets
-from baselines.network import Corruption, CountsNetwork
+from baselines.network import CountsNetwork
 from baselines.parts import learned_and_held_out, part
 from harness import Bin, Decoder, HarnessError, Inputs, Recording, SessionInfo
 from harness.torch_decoder import PREFIX, Schedule, Segment, mean_r2, repeatable, run, train
@@ -242,8 +243,7 @@ class MultiSession(CountsNetwork):
         self.network = self._build(list({session_key(s): s for s in sessions}.values())).eval()
 
     def _build(self, sessions: Sequence[SessionInfo]) -> SessionsNetwork:
-        corruption = Corruption(self.input_dropout, self.noise)
-        core = self.core(sessions[0].bin_s)
+        corruption, core = Corruption(self.input_dropout, self.noise), self.core(sessions[0].bin_s)
         return SessionsNetwork(sessions, core, width=self.hidden, corruption=corruption, stream=self.inputs[0])
 
     def _learn(

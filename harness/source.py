@@ -17,6 +17,7 @@ ADAPTERS = {
     "from_torch": "harness.adapters.torch",
 }
 """What the public face gives them as -> where they are."""
+TORCH_HELPERS = ("harness.torch_decoder", "harness.torch_training")
 MAX_FILES = 1000
 """Each becomes a mount of its own in a worker."""
 
@@ -113,8 +114,8 @@ def _closure(ref: DecoderRef) -> set[Path]:
 
 
 def _helper(module: str) -> Path | None:
-    """The file of a part of the harness that learns and answers with a decoder: the torch helper, or an adapter's."""
-    if module != "harness.torch_decoder" and not module.startswith("harness.adapters."):
+    """The file of a part of the harness that learns and answers with a decoder: for PyTorch, or an adapter's."""
+    if module not in TORCH_HELPERS and not module.startswith("harness.adapters."):
         return None
     file = HARNESS.joinpath(*module.split(".")[1:]).with_suffix(".py")
     return file if file.is_file() else None

@@ -4,9 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import harness
+from harness import Decoder
+from harness.judge import artifact
+from harness.judge.conformance_data import make_data
+from harness.registry import find, load
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ("--store", "submissions/results")
@@ -68,3 +73,29 @@ def test_neither_training_nor_restoring_a_network_loads_pytorchs_compiler():
     code += "decoder.fit([data.train], [data.validation])\nagain.restore(decoder.state(), [data.train.session])\n"
     loaded = loaded_by(code)
     assert "torch" in loaded and "torch._dynamo" not in loaded
+
+
+STREAMS = """
+import numpy as np
+from pathlib import Path
+from harness import Decoder
+from harness.judge import artifact
+from harness.judge.conformance_data import make_data
+from harness.registry import construct, find
+folder, decoder = Path({folder!r}), construct(find({name!r}), {fields!r})
+data = make_data(decoder.inputs)
+decoder.restore(artifact.unpack((folder / "artefact").read_bytes()), [data.train.session])
+np.save(folder / "answers", Decoder.predict(decoder, data.test.inputs, data.test.session))
+"""
+
+
+@pytest.mark.parametrize("name", ["wiener", "kalman", "mlp", "gru", "lstm", "lfp-lstm", "lfp-kalman", "csp-lda"])
+def test_what_steps_in_numpy_streams_without_pytorch(name, tmp_path):
+    kind = load(find(name))
+    fields = {"updates": 2} if "updates" in kind.__dataclass_fields__ else {}
+    data, fitted = make_data(kind.inputs), kind(**fields)
+    fitted.fit([data.train], [data.validation])
+    (tmp_path / "artefact").write_bytes(artifact.pack(fitted.state()))
+    assert "torch" not in loaded_by(STREAMS.format(folder=str(tmp_path), name=name, fields=fields))
+    expected = Decoder.predict(fitted, data.test.inputs, data.test.session)
+    assert np.abs(np.load(tmp_path / "answers.npy") - expected).max() <= 1e-6 * np.abs(expected).max()

@@ -18,6 +18,7 @@ FLOORS = (
     ("locks",),
     ("decoder",),
     ("optimiser", "registry"),
+    ("torch_training",),
     ("torch_decoder",),
     ("adapters", "data", "score", "source"),
     ("judge",),
@@ -42,7 +43,8 @@ HEAVY_ROOMS = {
     "pynwb": ("harness/data/nwb",),
     "hdmf": ("harness/data/nwb",),
     "torch": (
-        *("baselines/", "harness/optimiser.py", "harness/torch_decoder.py", "harness/adapters/torch.py"),
+        *("baselines/", "harness/optimiser.py", "harness/torch_decoder.py"),
+        *("harness/torch_training.py", "harness/adapters/torch.py"),
         "harness/judge/count/",
     ),
     "streamlit": ("leaderboard_app/",),
@@ -97,7 +99,7 @@ def foreign(file: str, source: str) -> list[str]:
     rules_and_words = ("harness.score", "harness.judge.budget", *(f"harness.data.{name}" for name in DATA_READ))
     allowed = {
         "baselines/": (
-            *("baselines", "harness.optimiser", "harness.torch_decoder"),
+            *("baselines", "harness.optimiser", "harness.torch_decoder", "harness.torch_training"),
             *(f"harness.{name}" for name in harness.__all__),
         ),
         "leaderboard_app/": ("leaderboard_app", "harness.errors", *kept, *rules_and_words),

@@ -51,6 +51,40 @@ def segment(seed, *, n_bins=300, noise=0.1, scored=None):
     return Segment(features, targets, np.ones(n_bins, bool) if scored is None else scored)
 
 
+@dataclass
+class LineInNumpy(Line):
+    """The same, and its step needs no network."""
+
+    steps_in_numpy = True
+
+    def step(self, bin):
+        weights = self.weights()
+        return weights["weight"] @ bin["spikes"] + weights["bias"] + self.offset_
+
+
+def test_what_steps_in_numpy_is_restored_without_a_network_and_gets_one_when_it_is_asked_for(monkeypatch):
+    fitted, fresh, built = line(seed=3), LineInNumpy(seed=3), []
+    build = LineInNumpy.build
+    monkeypatch.setattr(LineInNumpy, "build", lambda self, session: built.append(self) or build(self, session))
+    fresh.restore({k: v + 1 for k, v in fitted.state().items()}, [SESSION])
+    spikes = {"spikes": np.array([1, 0, 2, 1], np.float32)}
+    fresh.reset(SESSION)
+    answer = fresh.step(spikes)
+    assert {k: v.tolist() for k, v in fresh.state().items()} == {k: (v + 1).tolist() for k, v in fitted.state().items()}
+    assert built == []
+    assert run(fresh.network, spikes["spikes"][None])[0] + fresh.offset_ == pytest.approx(answer)
+    assert fresh.network is fresh.network
+    assert built == [fresh]
+    fresh.network.bias.data += 1
+    assert fresh.step(spikes) == pytest.approx(answer + 1)
+
+
+def test_a_decoder_that_steps_in_pytorch_has_its_network_when_it_is_restored():
+    fresh = Line(seed=3)
+    fresh.restore(line(seed=3).state(), [SESSION])
+    assert isinstance(vars(fresh)["network"], torch.nn.Linear)
+
+
 def test_a_network_survives_as_arrays():
     fitted, fresh = line(seed=3), Line(seed=3)
     state = fitted.state()

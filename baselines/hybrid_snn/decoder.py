@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from baselines.count_networks import Corruption
 from baselines.features import scored_targets
 from baselines.hybrid_snn.network import Front, KeypointNetwork, Readout
 from baselines.hybrid_snn.quantise import BUFFERS, WEIGHTS, refuse_inexact_sums
 from baselines.hybrid_snn.shape import Shape
 from baselines.hybrid_snn.streaming import Answers, FrontBuffer, ReadoutSums, Stream, Units
 from baselines.hybrid_snn.training import Terms, put_on_grid, scale_to, train
-from baselines.network import Corruption
 from baselines.parts import learned_and_held_out, part
 from harness import Bin, Cost, Delay, HarnessError, Inputs, Recording, SessionInfo
 from harness.torch_decoder import PREFIX, Schedule, Segment, TorchDecoder, mean_r2, run

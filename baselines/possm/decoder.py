@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from baselines.count_networks import Corruption
 from baselines.gru import GruCell
-from baselines.network import Corruption
 from baselines.parts import part
 from baselines.possm.attention import EventAttention, EventPool
 from baselines.possm.network import EventNetwork

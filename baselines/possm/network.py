@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from baselines.count_networks import Corruption
 from baselines.features import scored_targets
-from baselines.network import Corruption
 from baselines.possm.attention import EventAttention
 from baselines.sessions import SessionsNetwork
 from harness import HarnessError, Recording, SessionInfo
