@@ -19,6 +19,15 @@ ROOT = Path(__file__).parent.parent
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+SLOW = ("test_cheats", "test_dask", "test_engine", "test_eval", "test_faults", "test_learning", "test_realdata")
+SLOW += ("test_shipped_decoders", "test_site_browser", "test_verify", "test_whole_way")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests run whole commands come first, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: not item.path.name.startswith(SLOW))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what tests of faults counted (`record_property("faults", ...)`), whichever process they ran in."""
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
