@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.eeg_networks.conformer import Conformer, ConformerStream
-from baselines.eeg_networks.eegnet import EegNet, EegNetStream, Shape
+from baselines.eeg_networks.conformer import ConformerStream
+from baselines.eeg_networks.eegnet import EegNetStream, Shape
 from baselines.eeg_networks.maps import MapsShape, shape_for
-from baselines.eeg_networks.shallow import ShallowConvNet, ShallowConvNetStream
+from baselines.eeg_networks.networks import Conformer, EegNet, ShallowConvNet
+from baselines.eeg_networks.shallow import ShallowConvNetStream
 from harness import HarnessError
 
 HERE = (64, 320, 160.0)

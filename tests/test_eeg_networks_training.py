@@ -9,8 +9,9 @@ import torch
 
 from baselines.eeg_networks import training
 from baselines.eeg_networks.conformer import ConformerDecoder
-from baselines.eeg_networks.eegnet import EegNet, EegNetDecoder, Shape
+from baselines.eeg_networks.eegnet import EegNetDecoder, Shape
 from baselines.eeg_networks.front import Band, Front, usual_power
+from baselines.eeg_networks.networks import EegNet
 from baselines.eeg_networks.shallow import ShallowConvNetDecoder
 from baselines.eeg_networks.training import held_out_loss
 from baselines.eeg_networks.trials import Reach, Trials, cut

@@ -89,7 +89,11 @@ np.save(folder / "answers", Decoder.predict(decoder, data.test.inputs, data.test
 """
 
 
-@pytest.mark.parametrize("name", ["wiener", "kalman", "mlp", "gru", "lstm", "lfp-lstm", "lfp-kalman", "csp-lda"])
+STEP_IN_NUMPY = ("wiener", "kalman", "mlp", "gru", "lstm", "lfp-lstm", "lfp-kalman")
+STEP_IN_NUMPY += ("csp-lda", "eegnet", "shallow-convnet", "eeg-conformer")
+
+
+@pytest.mark.parametrize("name", STEP_IN_NUMPY)
 def test_what_steps_in_numpy_streams_without_pytorch(name, tmp_path):
     kind = load(find(name))
     fields = {"updates": 2} if "updates" in kind.__dataclass_fields__ else {}

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from baselines.eeg_networks.decoder import WindowNetwork
-from baselines.eeg_networks.maps import Maps, MapsShape, MapsStream, shape_for
+from baselines.eeg_networks.maps import MapsShape, MapsStream, shape_for
 from baselines.eeg_networks.numeric import elu, gelu, layer_norm, log_softmax, softmax
-from baselines.eeg_networks.trials import Trials
 from baselines.parts import part
 from harness import SessionInfo
 
@@ -24,64 +22,8 @@ HEAD_DROPOUT = 0.3
 """Before the last layer; everywhere else it is the decoder's field."""
 
 
-class Layer(torch.nn.Module):
-    """Attention and a perceptron, each after a normalisation and beside a direct path."""
-
-    def __init__(self, width: int, dropout: float):
-        super().__init__()
-        self.attention_norm = torch.nn.LayerNorm(width)
-        self.queries_keys_values = torch.nn.Linear(width, 3 * width)
-        self.merge = torch.nn.Linear(width, width)
-        self.perceptron_norm = torch.nn.LayerNorm(width)
-        self.widen = torch.nn.Linear(width, EXPANSION * width)
-        self.narrow = torch.nn.Linear(EXPANSION * width, width)
-        self.dropout = torch.nn.Dropout(dropout)
-
-    def forward(self, x: Any) -> Any:
-        x = x + self.dropout(self.merge(self._attended(self.attention_norm(x))))
-        wide = self.dropout(torch.nn.functional.gelu(self.widen(self.perceptron_norm(x))))
-        return x + self.dropout(self.narrow(wide))
-
-    def _attended(self, x: Any) -> Any:
-        """Scores are divided by the root of a token's width, not of a head's."""
-        batch, n_tokens, width = x.shape
-        split = self.queries_keys_values(x).reshape(batch, n_tokens, 3, N_HEADS, width // N_HEADS)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        weights = (queries @ keys.transpose(-1, -2) / math.sqrt(width)).softmax(-1)
-        return (self.dropout(weights) @ values).transpose(1, 2).reshape(batch, n_tokens, width)
-
-
-class Conformer(torch.nn.Module):
-    """(batch, n_channels, n_samples) -> (batch, n_classes) scores."""
-
-    def __init__(self, shape: MapsShape, dropout: float):
-        super().__init__()
-        n, (first, second) = shape.n_maps, HEAD_WIDTHS
-        self.shape, self.maps, self.dropout = shape, Maps(shape), torch.nn.Dropout(dropout)
-        self.project = torch.nn.Linear(n, n)
-        self.layers = torch.nn.ModuleList(Layer(n, dropout) for _ in range(N_LAYERS))
-        self.first, self.second = torch.nn.Linear(n * shape.n_pooled, first), torch.nn.Linear(first, second)
-        self.readout = torch.nn.Linear(second, shape.n_classes)
-        self.head_dropout = torch.nn.Dropout(min(dropout, HEAD_DROPOUT))
-
-    def measure(self, trials: Trials) -> None:
-        """Nothing has to be known before training."""
-
-    def constrain(self) -> None:
-        """There is no constraint."""
-
-    def forward(self, x: Any) -> Any:
-        elu_of = torch.nn.functional.elu
-        maps = torch.nn.functional.avg_pool1d(elu_of(self.maps(x)), self.shape.pool, self.shape.stride)
-        tokens = self.project(self.dropout(maps).transpose(1, 2))
-        for layer in self.layers:
-            tokens = layer(tokens)
-        hidden = self.dropout(elu_of(self.first(tokens.flatten(1))))
-        return self.readout(self.head_dropout(elu_of(self.second(hidden))))
-
-
 class ConformerStream:
-    """`Conformer` in NumPy for one run: the maps go on, the transformer sees each window anew."""
+    """`networks.Conformer` in NumPy for one run: the maps go on, the transformer sees each window anew."""
 
     def __init__(self, weights: Mapping[str, np.ndarray], shape: MapsShape):
         w = {name: np.asarray(array) for name, array in weights.items()}
@@ -126,7 +68,9 @@ class ConformerDecoder(WindowNetwork):
     def shape(self, session: SessionInfo) -> MapsShape:
         return shape_for(self.sizes(session), len(session.outputs), biased=True)
 
-    def build(self, session: SessionInfo) -> Conformer:
+    def build(self, session: SessionInfo) -> Any:
+        from baselines.eeg_networks.networks import Conformer
+
         return Conformer(self.shape(session), self.dropout)
 
     def stream(self, session: SessionInfo) -> ConformerStream:

@@ -2,17 +2,19 @@
 
 import abc
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from baselines.eeg_networks.front import STREAM, Band, Front, usual_power
-from baselines.eeg_networks.training import Recipe, held_out_loss, learn
 from baselines.eeg_networks.trials import Reach, Trials, cut
 from harness import Bin, HarnessError, Recording, SessionInfo
 from harness.torch_decoder import TorchDecoder
+
+if TYPE_CHECKING:
+    from baselines.eeg_networks.training import Recipe
 
 SHARE_TO_TUNE_ON = 0.75
 """Of the trials that `adapt` is given; the rest decide whether what was learned is kept."""
@@ -44,6 +46,7 @@ class WindowNetwork(TorchDecoder):
     """
 
     inputs = (STREAM,)
+    steps_in_numpy = True
     window_s: float = 2.0
     low_hz: float = 4.0
     high_hz: float = 38.0
@@ -67,6 +70,8 @@ class WindowNetwork(TorchDecoder):
         return Band.of(session, self.low_hz, self.high_hz)
 
     def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> None:
+        from baselines.eeg_networks.training import learn
+
         session = train[0].session
         self.power_ = usual_power(train, self.band(session))
         self.start(session)
@@ -79,6 +84,8 @@ class WindowNetwork(TorchDecoder):
 
         What batches were normalised by stays as it is: a few trials could not measure it.
         """
+        from baselines.eeg_networks.training import held_out_loss, learn
+
         self._refuse_other(recording.session)
         trials = self.trials([recording])
         n_learned = int(SHARE_TO_TUNE_ON * len(trials))
@@ -109,7 +116,13 @@ class WindowNetwork(TorchDecoder):
         super().start(session)
         self._fitted_for = session
 
-    def _recipe(self) -> Recipe:
+    def restore(self, state: Mapping[str, np.ndarray], sessions: Sequence[SessionInfo]) -> None:
+        super().restore(state, sessions)
+        self._fitted_for = sessions[0]
+
+    def _recipe(self) -> "Recipe":
+        from baselines.eeg_networks.training import Recipe
+
         return Recipe(self.updates, self.epochs, self.batch_size, self.learning_rate)
 
     def _refuse_other(self, session: SessionInfo) -> None:

@@ -5,10 +5,9 @@ what was computed for a sample stays right, and a bin costs its new samples only
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from baselines.eeg_networks.numeric import plain
 from harness import HarnessError
@@ -64,29 +63,8 @@ def shape_for(sizes: tuple[int, int, float], n_classes: int, *, biased: bool) ->
     return MapsShape(n_channels, n_samples, n_classes, kernel, pool, stride, biased=biased)
 
 
-class Maps(torch.nn.Module):
-    """(batch, n_channels, n_samples) -> (batch, n_maps, n_filtered), normalised over the batch."""
-
-    def __init__(self, shape: MapsShape):
-        super().__init__()
-        n = shape.n_maps
-        self.temporal = torch.nn.Parameter(torch.nn.init.xavier_uniform_(torch.empty(n, shape.kernel)))
-        self.temporal_bias = torch.nn.Parameter(torch.zeros(n))
-        spatial = torch.nn.init.xavier_uniform_(torch.empty(n, n * shape.n_channels))
-        self.spatial = torch.nn.Parameter(spatial.reshape(n, n, shape.n_channels))
-        self.spatial_bias = torch.nn.Parameter(torch.zeros(n)) if shape.biased else None
-        self.norm = torch.nn.BatchNorm1d(n, eps=EPSILON)
-
-    def forward(self, x: Any) -> Any:
-        kernel = torch.einsum("ofc,fk->ock", self.spatial, self.temporal)
-        bias = self.spatial.sum(2) @ self.temporal_bias
-        if self.spatial_bias is not None:
-            bias = bias + self.spatial_bias
-        return self.norm(torch.nn.functional.conv1d(x, kernel, bias))
-
-
 class MapsStream:
-    """`Maps` in NumPy for one run, an activation, and sums over the poolings of the window that ends now.
+    """`networks.Maps` in NumPy for one run, an activation, and sums over the poolings of the window that ends now.
 
     Args:
         weights: Of `Maps`, by name.

@@ -1,19 +1,11 @@
-"""Small parts of the networks: in PyTorch what training needs, in NumPy what a step needs."""
+"""Small parts of the networks in NumPy, as a step needs them."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import torch
 from scipy.special import erf
 
 ROOT_HALF = np.float32(np.sqrt(0.5))
-
-
-def within_norm(weight: Any, limit: float) -> None:
-    """Shrink in place what is longer than `limit`; a unit's weights are weight[i]."""
-    with torch.no_grad():
-        weight.copy_(torch.renorm(weight, 2, 0, limit))
 
 
 def plain(weights: Mapping[str, np.ndarray], name: str, epsilon: float) -> tuple[np.ndarray, np.ndarray]:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from baselines.eeg_networks.decoder import WindowNetwork
-from baselines.eeg_networks.maps import Maps, MapsShape, MapsStream, shape_for
-from baselines.eeg_networks.numeric import log_softmax, within_norm
-from baselines.eeg_networks.trials import Trials
+from baselines.eeg_networks.maps import MapsShape, MapsStream, shape_for
+from baselines.eeg_networks.numeric import log_softmax
 from baselines.parts import part
 from harness import SessionInfo
 
@@ -21,30 +19,8 @@ FILTER_NORM, READOUT_NORM = 2.0, 0.5
 SMALLEST_POWER = 1e-6
 
 
-class ShallowConvNet(torch.nn.Module):
-    """(batch, n_channels, n_samples) -> (batch, n_classes) scores."""
-
-    def __init__(self, shape: MapsShape, dropout: float):
-        super().__init__()
-        self.shape, self.maps, self.dropout = shape, Maps(shape), torch.nn.Dropout(dropout)
-        self.readout = torch.nn.Linear(shape.n_maps * shape.n_pooled, shape.n_classes)
-
-    def measure(self, trials: Trials) -> None:
-        """Nothing has to be known before training."""
-
-    def constrain(self) -> None:
-        """Max-norm constraints, as published."""
-        within_norm(self.maps.temporal, FILTER_NORM)
-        within_norm(self.maps.spatial, FILTER_NORM)
-        within_norm(self.readout.weight, READOUT_NORM)
-
-    def forward(self, x: Any) -> Any:
-        power = torch.nn.functional.avg_pool1d(self.maps(x).square(), self.shape.pool, self.shape.stride)
-        return self.readout(self.dropout(power.clamp(min=SMALLEST_POWER).log()).flatten(1))
-
-
 class ShallowConvNetStream:
-    """`ShallowConvNet` in NumPy for one run."""
+    """`networks.ShallowConvNet` in NumPy for one run."""
 
     def __init__(self, weights: Mapping[str, np.ndarray], shape: MapsShape):
         self.maps = MapsStream(part(weights, "maps."), shape, np.square)
@@ -66,7 +42,9 @@ class ShallowConvNetDecoder(WindowNetwork):
     def shape(self, session: SessionInfo) -> MapsShape:
         return shape_for(self.sizes(session), len(session.outputs), biased=False)
 
-    def build(self, session: SessionInfo) -> ShallowConvNet:
+    def build(self, session: SessionInfo) -> Any:
+        from baselines.eeg_networks.networks import ShallowConvNet
+
         return ShallowConvNet(self.shape(session), self.dropout)
 
     def stream(self, session: SessionInfo) -> ShallowConvNetStream:
