@@ -1,5 +1,4 @@
-"""Networks on standardised counts, in PyTorch. Loaded to learn, not to stream: `baselines.network` and its like step
-in NumPy."""
+"""Networks on standardised counts, in PyTorch: loaded to learn. What streams is beside each decoder, in NumPy."""
 
 from typing import Any
 

@@ -17,19 +17,42 @@ from harness.decoder import Decoder
 from harness.types import SessionInfo
 
 if TYPE_CHECKING:
-    pass
+    from harness.torch_training import (
+        Batch,
+        Schedule,
+        Segment,
+        average,
+        batches,
+        device_of,
+        mean_r2,
+        one_cycle,
+        repeatable,
+        run,
+        train,
+    )
+
+__all__ = [
+    "PREFIX",
+    "Batch",
+    "Schedule",
+    "Segment",
+    "TorchDecoder",
+    "average",
+    "batches",
+    "device_of",
+    "mean_r2",
+    "one_cycle",
+    "repeatable",
+    "run",
+    "train",
+]
 
 PREFIX = "network."
-TRAINING = (
-    *("Batch", "Schedule", "Segment", "average", "batches", "device_of", "mean_r2", "one_cycle", "repeatable", "run"),
-    "train",
-)
-__all__ = ["PREFIX", "TorchDecoder", *TRAINING]
 
 
 def __getattr__(name: str) -> Any:
     """What trains networks, loaded with PyTorch when it is first asked for (PEP 562)."""
-    if name in TRAINING:
+    if name in __all__:
         return getattr(importlib.import_module("harness.torch_training"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from harness.rounds import Unfinished
 from tests.processes import below, ended
 from tests.same_records import lasting
 from tests.tiny import Quiet, quick_profile, write_quick_profile, write_tiny_suite
+from tests.waiting import once
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
 HIDING = ["unshare", "--mount", "bash", "-c", 'mount -t tmpfs none "$0" && exec "$@"']
@@ -142,14 +142,6 @@ def at_work(worker):
         if any(b"harness.engine.seat" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found):
             return found
     return []
-
-
-def once(condition, within_s=60):
-    """Wait until something is so."""
-    until = time.monotonic() + within_s
-    while not (found := condition()) and time.monotonic() < until:
-        time.sleep(0.02)
-    return found
 
 
 def test_a_cluster_gives_the_same_records(cluster, plan, records, elsewhere):

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from harness.data import simulated
 from harness.data.simulated import simulated_path, simulated_paths, simulated_place
 from harness.data.suites import Session, Simulated
 from tests.archive_server import session
+from tests.waiting import once
 
 N = 6
 NAMES = [f"sim-{i}" for i in range(N)]
@@ -26,13 +26,6 @@ def many() -> list[Session]:
     ]
 
 
-def until(holds) -> bool:
-    end = time.monotonic() + 60
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.05)
-    return holds()
-
-
 @needs_two_cores
 def test_a_helper_writes_the_second_half(cache):
     first, *others = many()
@@ -40,7 +33,7 @@ def test_a_helper_writes_the_second_half(cache):
     with cache.lock(f"simulated-{simulated_place(first, cache).stem}"):  # whoever comes to the first one stays there
         thread = threading.Thread(target=lambda: found.update(simulated_paths(many(), cache)))
         thread.start()
-        assert until(lambda: all(simulated_place(s, cache).exists() for s in others[N // 2 - 1 :]))
+        assert once(lambda: all(simulated_place(s, cache).exists() for s in others[N // 2 - 1 :]))
         assert not simulated_place(first, cache).exists()
     thread.join()
     assert found == {s.id: simulated_place(s, cache) for s in many()}

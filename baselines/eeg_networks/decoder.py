@@ -72,7 +72,7 @@ class WindowNetwork(TorchDecoder):
     def fit(self, train: Sequence[Recording], validation: Sequence[Recording]) -> None:
         from baselines.eeg_networks.training import learn
 
-        session = train[0].session
+        session = self._fitted_for = train[0].session
         self.power_ = usual_power(train, self.band(session))
         self.start(session)
         trials, held_out = self.trials(train), self.trials(validation)
@@ -111,10 +111,6 @@ class WindowNetwork(TorchDecoder):
         like = recordings[0].session if recordings else self._fitted_for
         reach = Reach.of(self.sizes(like)[1], like.bin_s)
         return cut(recordings, self.band(like), self.power_, reach)
-
-    def start(self, session: SessionInfo) -> None:
-        super().start(session)
-        self._fitted_for = session
 
     def restore(self, state: Mapping[str, np.ndarray], sessions: Sequence[SessionInfo]) -> None:
         super().restore(state, sessions)
