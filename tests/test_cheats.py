@@ -11,7 +11,7 @@ from harness.data.download import locate
 from harness.data.suites import load_suite
 from harness.evaluate import evaluate
 from harness.judge import cell, sandbox
-from harness.judge.budget import Measured, shipped_tracks, why_not
+from harness.judge.budget import Measured, Track, shipped_tracks, why_not
 from harness.judge.conformance import run_checks
 from harness.plan import Plan
 from harness.registry import find
@@ -132,12 +132,12 @@ def test_who_cannot_be_counted_in_time_keeps_the_score_and_has_no_count():
     assert "no answer within 5 s" in one.operations.why
 
 
-def record_of(name, tmp_path):
+def record_of(name, tmp_path, **plan):
     """A whole record, over the two recordings of the tiny suite."""
     suite = load_suite(str(write_tiny_suite(tmp_path)))
     files = locate(suite.in_tier("simulated"), Cache(tmp_path / "data"))
     ref = find(f"{HOSTILE / 'cheats.py'}:{name}")
-    return evaluate(Plan(suite, "simulated", files, [ref], quick_profile(), Store(tmp_path / "r")), Quiet())[0]
+    return evaluate(Plan(suite, "simulated", files, [ref], quick_profile(), Store(tmp_path / "r"), **plan), Quiet())[0]
 
 
 def test_a_rule_that_is_broken_in_a_later_recording_is_in_the_record(tmp_path):
@@ -148,15 +148,17 @@ def test_a_rule_that_is_broken_in_a_later_recording_is_in_the_record(tmp_path):
 
 
 def test_a_declaration_is_in_the_record_and_keeps_no_budget(tmp_path):
-    record = record_of("DeclaresNothing", tmp_path)
+    frugal = Track(name="frugal", version=1, description="Few operations.", synaptic_operations_per_s=1e9)
+    record = record_of("DeclaresNothing", tmp_path, tracks=[frugal])
     assert (record.cost.operations, record.cost.effective_per_bin) == ("declared", 0.0)
-    assert record.tracks["implant"].why == "synaptic_operations_per_s was not measured"
+    assert record.tracks["frugal"].why == "synaptic_operations_per_s was not measured"
 
 
 def test_what_is_slow_outside_of_the_paced_excerpt_is_not_real_time(tmp_path):
-    record = record_of("IsSlowLater", tmp_path)
-    assert record.paced_latency_ms.p99 < 20 < record.latency_ms.p99
-    assert record.tracks["realtime"].why.startswith("p99_bins is 1.")
+    quick = Track(name="quick", version=1, description="An answer within a bin.", p99_bins=1)
+    record = record_of("IsSlowLater", tmp_path, tracks=[quick])
+    assert record.paced_latency_ms.p50 < 20 < record.latency_ms.p99
+    assert record.tracks["quick"].why.startswith("p99_bins is ")
 
 
 def fitted_on_other_labels(name):
