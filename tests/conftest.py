@@ -38,6 +38,14 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.write_line(line)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def turns(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Passes of this process wait for each other, and not for those of the tests beside it."""
+    from harness.judge import turn
+
+    turn.FOLDER = tmp_path_factory.mktemp("turns")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root."""

@@ -11,6 +11,10 @@ from types import TracebackType
 from harness.disk import in_words
 from harness.locks import refuse_lockless
 
+FOLDER = Path("/tmp")
+"""Of the machine's lock. Not where the environment says: runs with another TMPDIR would not wait for each other. Nor in
+/run/user, which ends with a login while runs go on, or in the home folder, which several machines may share."""
+
 
 class Turn:
     """A test pass under way. In its `with` block others may be too; in `alone()` nothing of theirs is at work.
@@ -98,6 +102,4 @@ class Turn:
 
 def machine() -> Turn:
     """A turn of this user on this machine, whichever run it belongs to."""
-    # Not where the environment says: runs with another TMPDIR would not wait for each other. Nor in /run/user, which
-    # ends with a login while runs go on, or in the home folder, which several machines may share.
-    return Turn(Path("/tmp") / f"neural-decoder-harness-{os.geteuid()}.lock")
+    return Turn(FOLDER / f"neural-decoder-harness-{os.geteuid()}.lock")
