@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-peers clean
+.PHONY: help demo test test-long lint bench bench-peers clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,7 +13,8 @@ QUIET := 2>&1 | { grep -v "is ignored: it is neither a file nor a directory" || 
 
 help:
 	@echo "make demo          install into .venv and evaluate the default decoders on primate-reaching"
-	@echo "make test          install for development, check the code and run all tests"
+	@echo "make test          install for development, check the code and run the tests"
+	@echo "make test-long     the tests that take long; .ci/run runs these too"
 	@echo "make lint          ruff and mypy alone"
 	@echo "make bench         the measurements of tests/perf, and a table of targets"
 	@echo "make bench-peers   this project and its peers (in .peers) at the same work; writes docs/performance.md"
@@ -23,9 +24,14 @@ demo: .venv/.installed
 	$(BIN)/harness eval --suite primate-reaching --seed 42
 	@echo "To look at it in the browser: $(BIN)/harness board"
 
-# Two processes that share the cores: neither may take them all for its products.
+# More processes than two cores, for many of them wait; none may take all cores for its products.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
+
 test: lint
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+	$(PYTEST) -m "not long"
+
+test-long: .venv/.installed-dev
+	$(PYTEST) -m long
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from harness.plan import Plan
 from harness.registry import find
 from harness.results.records import Record
 from harness.results.store import Store
-from tests.tiny import Quiet, quick_profile, write_quick_profile, write_tiny_suite
+from tests.tiny import Quiet, quick_profile, tiny_files, write_quick_profile, write_tiny_suite
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def evaluated(folder: Path, decoder: str = "wiener") -> Evaluated:
     """Evaluate a decoder on the tiny suite."""
     suite = load_suite(str(write_tiny_suite(folder)))
     write_quick_profile(folder)
-    files = locate(suite.in_tier("simulated"), Cache(folder / "data"))
+    files = tiny_files(suite, folder / "data")
     store = Store(folder / "results")
     plan = Plan(suite, "simulated", files, [find(decoder)], quick_profile(), store, seeds=(1,))
     (record,) = evaluate(plan, Quiet())

@@ -47,12 +47,12 @@ def share_right(outputs, part):
     "file, name",
     [
         ("adapted_sklearn.py", "FilteredLda"),
-        ("adapted_torch.py", "Windowed"),
+        pytest.param("adapted_torch.py", "Windowed", marks=pytest.mark.long),
         ("adapted_falcon.py", "Falcon"),
     ],
 )
 def test_an_adapted_decoder_keeps_the_contract(file, name, monkeypatch):
-    monkeypatch.setattr(conformance_case, "LONG_LIMIT_S", 0.5)
+    monkeypatch.setattr(conformance_case, "LONG_LIMIT_S", 0.3)
     settings = {"updates": 20} if name == "Windowed" else {}
     results = run_checks(find(f"{HERE / file}:{name}"), settings)
     assert [(r.name, r.message) for r in results if r.status == "failed"] == []

@@ -169,6 +169,7 @@ def test_the_same_raw_files_give_the_same_bytes(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.nwb", "new.nwb", "raw.mat", "raw.nwb"]
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_recording(tmp_path):
     def peak_bytes(n_samples: int) -> int:
         folder = tmp_path / str(n_samples)

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from harness.data.altered import blinded
-from harness.data.cache import Cache
-from harness.data.download import locate
 from harness.data.suites import load_suite
 from harness.evaluate import evaluate
 from harness.judge import cell, sandbox
@@ -17,7 +15,7 @@ from harness.plan import Plan
 from harness.registry import find
 from harness.results.store import Store
 from tests.judging import ASKED, HOSTILE, PACED, candidate, judge, recording
-from tests.tiny import Quiet, quick_profile, write_tiny_suite
+from tests.tiny import Quiet, quick_profile, tiny_files, write_tiny_suite
 
 needs_sandbox = pytest.mark.skipif(sandbox.isolation() == "process", reason="bubblewrap does not work here")
 
@@ -135,7 +133,7 @@ def test_who_cannot_be_counted_in_time_keeps_the_score_and_has_no_count():
 def record_of(name, tmp_path, **plan):
     """A whole record, over the two recordings of the tiny suite."""
     suite = load_suite(str(write_tiny_suite(tmp_path)))
-    files = locate(suite.in_tier("simulated"), Cache(tmp_path / "data"))
+    files = tiny_files(suite, tmp_path / "data")
     ref = find(f"{HOSTILE / 'cheats.py'}:{name}")
     return evaluate(Plan(suite, "simulated", files, [ref], quick_profile(), Store(tmp_path / "r"), **plan), Quiet())[0]
 

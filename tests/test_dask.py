@@ -20,7 +20,6 @@ from harness.cluster.opened import opened, slurm_cluster
 from harness.cluster.posting import Posting
 from harness.cluster.serve import serve
 from harness.data.cache import Cache
-from harness.data.download import locate
 from harness.data.suites import load_suite
 from harness.errors import UsageError
 from harness.evaluate import evaluate
@@ -32,7 +31,7 @@ from harness.results.store import Store
 from harness.rounds import Unfinished
 from tests.processes import below, ended
 from tests.same_records import lasting
-from tests.tiny import Quiet, quick_profile, write_quick_profile, write_tiny_suite
+from tests.tiny import Quiet, quick_profile, tiny_files, write_quick_profile, write_tiny_suite
 from tests.waiting import once
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
@@ -102,7 +101,7 @@ def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dask")
     suite = load_suite(str(write_tiny_suite(folder)))
     write_quick_profile(folder)
-    files = locate(suite.in_tier("simulated"), Cache(folder / "data"))
+    files = tiny_files(suite, folder / "data")
     (folder / "quiet.py").write_text(HOSTILE.read_text())
     decoders = [find(f"{folder / 'quiet.py'}:SumOfCounts")]
     return Plan(suite, "simulated", files, decoders, quick_profile(), Store(folder / "results"))
@@ -155,6 +154,7 @@ def test_a_cluster_gives_the_same_records(cluster, plan, records, elsewhere):
     assert [*cluster.folder.glob("worker-*/engine/*/??/*/*.json")] == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="hiding a folder from workers takes root")
 def test_workers_without_the_recordings_the_decoder_and_the_store_are_sent_all_of_it(
     plan, records, elsewhere, tmp_path_factory
@@ -203,6 +203,7 @@ class Listening(Quiet):
         self.heard.append((what, progress.done, progress.total))
 
 
+@pytest.mark.long
 def test_how_far_training_is_on_a_worker_is_shown_here(cluster, elsewhere, tmp_path):
     says = "self.checkpoint.report(3, 10); time.sleep(4); self.map_ = np.zeros((40, 2), np.float32)"
     (tmp_path / "says.py").write_text(HOSTILE.read_text().replace('raise RuntimeError("no convergence")', says))
@@ -227,6 +228,7 @@ def test_a_profile_that_no_worker_can_serve_is_refused_for_tests_alone(cluster, 
     assert [*elsewhere.store.root.glob("cells/*/*")] == []
 
 
+@pytest.mark.long
 def test_a_poisoned_cell_costs_only_itself(cluster, both, elsewhere, tmp_path):
     (tmp_path / "damaged.nwb").write_bytes(b"no HDF5")
     damaged = replace(both, store=elsewhere.store, files={**both.files, "tiny-1": tmp_path / "damaged.nwb"})
@@ -235,6 +237,7 @@ def test_a_poisoned_cell_costs_only_itself(cluster, both, elsewhere, tmp_path):
     assert len([*elsewhere.store.root.glob("cells/*/*")]) == 1
 
 
+@pytest.mark.long
 def test_a_full_disk_here_is_named_and_the_same_command_goes_on(cluster, elsewhere, monkeypatch):
     real, written = cells.write_folder, []
 
@@ -251,6 +254,7 @@ def test_a_full_disk_here_is_named_and_the_same_command_goes_on(cluster, elsewhe
     assert [record.status for record in on(cluster, elsewhere)] == ["ok"]
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_what_workers_do_for_the_command(cluster, plan, tmp_path):
     source = HOSTILE.read_text().replace('raise RuntimeError("no convergence")', "time.sleep(1000)")
     (tmp_path / "slow.py").write_text(source)
@@ -286,6 +290,7 @@ def test_a_scheduler_that_is_started_again_gets_what_is_missing(cluster, plan, r
     assert len([*elsewhere.store.root.glob("fits/*/*")]) == len([*elsewhere.store.root.glob("cells/*/*")]) == 1
 
 
+@pytest.mark.long
 def test_a_scheduler_that_stays_away_ends_the_run_in_words(plan, elsewhere, tmp_path):
     cluster = Processes(tmp_path, n_workers=1)
 
@@ -377,6 +382,7 @@ kill -- "-$1" 2> /dev/null || true
 """
 
 
+@pytest.mark.long
 def test_slurm_jobs_do_the_work_and_are_ended(plan, records, elsewhere, tmp_path, monkeypatch):
     """With commands in place of Slurm's that start and end a job's script on this machine."""
     for name, script in (("sbatch", SBATCH), ("scancel", SCANCEL)):

@@ -42,6 +42,7 @@ def recording(signals, notes):
     return Recording(session, inputs, targets, scored)
 
 
+@pytest.mark.long
 @EACH_TASK
 def test_imagery_is_told_apart_as_well_as_is_known(edf, runs, at_2_s, at_3_s):
     parts, right = [recording(*edf(number)) for number in runs], {20: [], 30: []}

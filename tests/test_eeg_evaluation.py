@@ -114,6 +114,7 @@ def test_noise_scores_chance_within_its_interval(plan):
     assert found.low <= 0.5 <= found.high
 
 
+@pytest.mark.long
 def test_a_full_audit_fits_every_fold_again_and_once_on_other_trials_labels(plan):
     found = evaluate(replace(plan, audit="full"), Quiet())[0]
     assert found.audit["same_seed_gives_same_outputs"].ok and found.audit["shuffled_labels_give_chance"].ok
@@ -162,6 +163,7 @@ def test_sessions_that_share_a_file_among_others_are_refused(plan):
         refuse_unserved(replace(plan, suite=with_changes(plan, sessions=list(rows.values()))))
 
 
+@pytest.mark.long
 def test_a_fold_of_several_runs_is_one_fit_and_all_its_runs_are_tested(plan):
     suite = with_changes(plan, splits={"each": {"kind": "runs", "runs": 4, "test_runs": 2}})
     write_subject(plan.store.root.parent / "four.nwb", effect=1.0, seed=3, numbers=(4, 6, 8, 10))

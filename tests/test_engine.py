@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.data.cache import Cache
-from harness.data.download import locate
 from harness.data.suites import load_suite
 from harness.engine.here import Here
 from harness.engine.processes import MOST_TRIES, Processes
@@ -29,7 +27,7 @@ from harness.rounds import Unfinished
 from tests import engine_jobs as jobs
 from tests.processes import alive, below, ended
 from tests.same_records import lasting
-from tests.tiny import Quiet, quick_profile, write_quick_profile, write_tiny_suite
+from tests.tiny import Quiet, quick_profile, tiny_files, write_quick_profile, write_tiny_suite
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
 ENGINES = [Here, lambda: Processes(2)]
@@ -40,7 +38,7 @@ NAMES = ["in this process", "in two worker processes"]
 def plan(tmp_path_factory):
     folder = tmp_path_factory.mktemp("engine")
     suite = load_suite(str(write_tiny_suite(folder)))
-    files = locate(suite.in_tier("simulated"), Cache(folder / "data"))
+    files = tiny_files(suite, folder / "data")
     decoders = [find("train-mean"), find("wiener")]
     return Plan(suite, "simulated", files, decoders, quick_profile(), Store(folder / "results"))
 
@@ -202,6 +200,7 @@ def command(plan, store, monkeypatch):
     return ended.value.code
 
 
+@pytest.mark.long
 def test_a_poisoned_cell_costs_its_own_record_and_the_same_command_tries_just_that_again(
     plan, records, monkeypatch, capsys
 ):

@@ -7,18 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
-from harness.data.cache import Cache
-from harness.data.download import locate
 from harness.data.suites import load_suite
-from tests.tiny import write_tiny_suite
+from tests.tiny import tiny_files, write_quick_profile, write_tiny_suite
 
 
 def pinned_suite(folder: Path, archive) -> Path:
     """The tiny suite with its first session served as a DANDI asset, in tier mini."""
     path = write_tiny_suite(folder)
-    files = locate(load_suite(str(path)).in_tier("simulated"), Cache(folder / "made"))
+    files = tiny_files(load_suite(str(path)), folder / "made")
     content = yaml.safe_load(path.read_text())
     source = archive.dandi("sub-t/tiny-0.nwb", files["tiny-0"].read_bytes())
     content["sessions"] = [content["sessions"][0] | {"source": source.model_dump(), "tiers": ["mini"]}]
@@ -28,6 +27,7 @@ def pinned_suite(folder: Path, archive) -> Path:
 
 def evaluate(suite: Path, api: str, *, tier: str) -> subprocess.CompletedProcess:
     arguments = ["--suite", suite, "--tier", tier, "--decoder", "train-mean", "--dandi-api", api, "--json"]
+    arguments += ["--profile", write_quick_profile(suite.parent)]
     command = [sys.executable, "-m", "harness", "eval", *map(str, arguments), "--store", str(suite.parent / "results")]
     environment = {**os.environ, "NEURAL_DECODER_DATA": str(suite.parent / "data")}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
@@ -43,6 +43,7 @@ def test_a_tier_is_downloaded_verified_and_run(tmp_path, archive):
     assert "CC0-1.0" in result.stderr
 
 
+@pytest.mark.long
 def test_a_second_run_asks_the_archive_for_nothing(tmp_path, archive):
     suite = pinned_suite(tmp_path, archive)
     evaluate(suite, archive.api, tier="auto")

@@ -13,7 +13,6 @@ import pytest
 
 from harness.data import prepared
 from harness.data.cache import Cache
-from harness.data.download import locate
 from harness.data.protocol import SignalStream
 from harness.data.suites import load_suite
 from harness.errors import UsageError
@@ -25,7 +24,7 @@ from harness.results.cells import npz_to_arrays
 from harness.results.reading import read_record
 from harness.results.records import document_id, sha256
 from harness.results.store import Store
-from tests.tiny import Quiet, quick_profile, write_quick_profile, write_tiny_suite
+from tests.tiny import Quiet, quick_profile, tiny_files, write_quick_profile, write_tiny_suite
 
 HOSTILE = Path(__file__).parent / "hostile" / "misbehaving.py"
 
@@ -36,7 +35,7 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
     suite = load_suite(str(write_tiny_suite(folder)))
     write_quick_profile(folder)
-    return suite, locate(suite.in_tier("simulated"), Cache(folder / "data")), folder
+    return suite, tiny_files(suite, folder / "data"), folder
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +81,7 @@ def test_a_record_pins_its_predictions_and_artefact_by_hash(plan, records):
     assert read_record(plan.store.record_path(record)) == record
 
 
+@pytest.mark.long
 def test_mapped_sessions_give_the_same_artefacts_and_scores(plan, records, tmp_path, monkeypatch):
     mapped = replace(plan, decoders=[find("wiener")], cache=Cache(tmp_path / "data"))
     (first,) = evaluate(replace(mapped, store=Store(tmp_path / "first")), Quiet())
@@ -151,6 +151,7 @@ def finished(store: Path) -> dict[str, int]:
     return {str(p): p.stat().st_mtime_ns for kind in ("fits", "cells") for p in (store / kind).glob("*/[!.]*/*.json")}
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(data, tmp_path):
     arguments = ("eval", "--suite", data[2] / "tiny.yaml", "--workers", 1, "--json", "--store")
     process = harness(*arguments, tmp_path / "killed", data=data)
@@ -175,6 +176,7 @@ def results(process: subprocess.Popen) -> list[tuple]:
     return [(r["decoder"]["name"], r["scores"], r["sessions"][0]["scores"], r["artifact_sha256"]) for r in records]
 
 
+@pytest.mark.long
 def test_two_runs_at_once_lose_nothing(data, tmp_path):
     arguments = ("eval", "--suite", data[2] / "tiny.yaml", "--json", "--store", tmp_path)
     first, second = (harness(*arguments, data=data) for _ in range(2))
@@ -207,6 +209,7 @@ def test_a_joint_fit_is_one_artefact_for_all_recordings(plan):
     assert record.cost.fit_s == record.sessions[0].fit_s
 
 
+@pytest.mark.long
 def test_two_decoders_of_one_name_stay_apart(plan, tmp_path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(HOSTILE.read_text())

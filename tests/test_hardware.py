@@ -33,6 +33,11 @@ SYSTEM = {
 }
 
 
+@pytest.fixture(autouse=True)
+def as_many_rounds_as_in_earnest(monkeypatch):
+    monkeypatch.setattr(hardware, "ROUNDS", 15)
+
+
 @pytest.fixture
 def system(tmp_path, monkeypatch):
     """Stand in for /proc, /sys and /dev: a function that writes files below them."""

@@ -179,6 +179,7 @@ def test_spikes_that_cost_something_are_fewer():
     assert n_spikes(10.0) < 0.7 * n_spikes(0.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "decoder, options",
     [

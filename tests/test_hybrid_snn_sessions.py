@@ -49,6 +49,7 @@ def test_a_recording_has_one_scale_for_what_is_learned_and_what_is_held_out():
     np.testing.assert_allclose(both.std(axis=0), 1, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("decoder", [HybridSnnRtCausal, HybridSnnSrtCausal])
 def test_minutes_of_another_session_move_the_weights_and_its_scale(decoder):
     made = decoder(**{**QUICK, "learning_rate": 0.05, "updates": 30, "adapt_updates": 60})

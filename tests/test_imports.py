@@ -12,6 +12,7 @@ from harness import Decoder
 from harness.judge import artifact
 from harness.judge.conformance_data import make_data
 from harness.registry import find, load
+from tests.cases import long_but
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ("--store", "submissions/results")
@@ -93,7 +94,7 @@ STEP_IN_NUMPY = ("wiener", "kalman", "mlp", "gru", "lstm", "lfp-lstm", "lfp-kalm
 STEP_IN_NUMPY += ("csp-lda", "eegnet", "shallow-convnet", "eeg-conformer")
 
 
-@pytest.mark.parametrize("name", STEP_IN_NUMPY)
+@pytest.mark.parametrize("name", long_but(("wiener", "gru", "eegnet"), STEP_IN_NUMPY))
 def test_what_steps_in_numpy_streams_without_pytorch(name, tmp_path):
     kind = load(find(name))
     fields = {"updates": 2} if "updates" in kind.__dataclass_fields__ else {}

@@ -10,8 +10,6 @@ import yaml
 from harness import Delay, Inputs
 from harness.checkpoint import Progress
 from harness.data.altered import last_bins
-from harness.data.cache import Cache
-from harness.data.download import locate
 from harness.data.suites import Suite
 from harness.errors import UsageError
 from harness.evaluate import evaluate
@@ -22,7 +20,7 @@ from harness.plan import Plan
 from harness.registry import find
 from harness.results.store import Store
 from tests.judging import ASKED, candidate, judge, recording
-from tests.tiny import TINY, Quiet, quick_profile
+from tests.tiny import TINY, Quiet, quick_profile, tiny_files
 
 STAGED = Path(__file__).parent / "staged_decoders.py"
 N_TRAIN, N_VALIDATION = 1775, 575
@@ -33,7 +31,7 @@ N_TRAIN, N_VALIDATION = 1775, 575
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sessions")
     suite = Suite.model_validate(yaml.safe_load(TINY))
-    return locate(suite.in_tier("simulated"), Cache(folder / "data"))
+    return tiny_files(suite, folder / "data")
 
 
 def tiny(**changes) -> Suite:
@@ -106,6 +104,7 @@ def test_a_failed_stage_fails_the_run_with_its_name(files, tmp_path):
     assert "pretrain: " in record.error and "no such luck" in record.error
 
 
+@pytest.mark.long
 def test_pretraining_goes_down_the_line_of_those_that_it_begins_with(files, tmp_path):
     record, learned = run(tiny(pretraining=["tiny-0", "tiny-1"]), files, tmp_path, "Grandchild", seeds=[7])
     names = ["Grandparent", "Middle", "Grandchild", "Grandchild"]
@@ -115,6 +114,7 @@ def test_pretraining_goes_down_the_line_of_those_that_it_begins_with(files, tmp_
     assert all(len(s.artifact_sha256) == 64 for s in record.learning)
 
 
+@pytest.mark.long
 def test_a_pretraining_that_two_decoders_begin_with_is_done_once(files, tmp_path):
     suite = tiny(pretraining=["tiny-0", "tiny-1"])
     first, _ = run(suite, files, tmp_path, "Grandchild", seeds=[7])
@@ -124,6 +124,7 @@ def test_a_pretraining_that_two_decoders_begin_with_is_done_once(files, tmp_path
     assert another_seed.learning[0].key != first.learning[0].key
 
 
+@pytest.mark.long
 def test_a_record_says_what_a_decoder_notes_of_its_backend(files, tmp_path):
     record, _ = run(tiny(), files, tmp_path, "WithBackend")
     assert {stage.backend for stage in record.learning} == {"own scan, torch 9?"}
@@ -169,6 +170,7 @@ def test_training_that_died_goes_on_from_its_notes_when_it_is_run_again(files, t
     assert not list((tmp_path / "unfinished").iterdir()), "what is done needs no notes"
 
 
+@pytest.mark.long
 def test_a_full_audit_takes_all_stages_again(files, tmp_path):
     suite = with_roles("source", "new", fit="joint", calibration_s=10, pretraining=["tiny-0"])
     record, _ = run(suite, files, tmp_path, "StagedDiary", audit="full")
@@ -176,6 +178,7 @@ def test_a_full_audit_takes_all_stages_again(files, tmp_path):
     assert record.audit["shuffled_labels_give_chance"].ok
 
 
+@pytest.mark.long
 def test_a_changed_split_of_a_new_session_is_another_test(files, tmp_path):
     suite = with_roles("source", "new", fit="joint")
     late = suite.model_copy(
@@ -185,6 +188,7 @@ def test_a_changed_split_of_a_new_session_is_another_test(files, tmp_path):
     assert second.n_scored_bins == pytest.approx(3 * first.n_scored_bins, abs=2)
 
 
+@pytest.mark.long
 def test_what_is_learned_belongs_to_its_session_s_name(files, tmp_path):
     suite = tiny()
     named = suite.sessions[0].model_copy(update={"id": "renamed"})
@@ -194,6 +198,7 @@ def test_what_is_learned_belongs_to_its_session_s_name(files, tmp_path):
     assert [s.sessions for s in record.learning] == [("renamed",)]
 
 
+@pytest.mark.long
 def test_a_delay_that_hides_behind_equal_parameters_is_another_run(files, tmp_path):
     late, punctual = (run(tiny(), files, tmp_path, "HidesItsWait", settings={"wait": wait})[0] for wait in (5, 0))
     assert (late.answer_delay_bins, punctual.answer_delay_bins) == (5, 0)

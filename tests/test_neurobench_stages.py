@@ -76,6 +76,7 @@ def test_adapting_takes_over_what_the_minutes_say_and_keeps_the_form(fitted):
     np.testing.assert_array_equal(again, adapted.predict(minutes.inputs, minutes.session))
 
 
+@pytest.mark.long
 def test_further_training_is_kept_where_the_units_mean_something_else():
     decoder, minutes = TinyRsnn(updates=150), reaching(7, seconds=40, mixing=5)
     decoder.fit([reaching(1, seconds=20)], [])

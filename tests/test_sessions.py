@@ -87,6 +87,7 @@ def pretrained():
     return decoder, [r.session for r in recordings]
 
 
+@pytest.mark.long
 def test_a_minute_of_a_new_session_is_worth_more_after_pretraining(pretrained):
     minute, later = simulated(9, minutes=1), simulated(9, minutes=2, part=1)
     adapted, alone = reborn(*pretrained), Shared(seed=1, updates=150)

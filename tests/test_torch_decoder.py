@@ -181,6 +181,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
     assert (np.diff(rates[:11]) > 0).all() and (np.diff(rates[10:]) < 0).all()
 
 
+@pytest.mark.long
 def test_two_fresh_processes_train_the_same_network():
     program = """
 import hashlib, numpy as np

@@ -77,6 +77,7 @@ def begin(laptop: Laptop, name: str) -> Path:
     return decoder
 
 
+@pytest.mark.long
 def test_from_a_new_package_to_a_reproduced_row(laptop):
     begin(laptop, "first-light")
     laptop.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "first-light")
@@ -105,6 +106,7 @@ def test_from_a_new_package_to_a_reproduced_row(laptop):
     assert any("There is no paper" in m.value or "Ridge regression" in m.value for m in card.markdown)
 
 
+@pytest.mark.long
 def test_source_that_changes_after_the_run_is_refused(laptop):
     decoder = begin(laptop, "second-sight")
     record = laptop.eval("second-sight")
@@ -115,6 +117,7 @@ def test_source_that_changes_after_the_run_is_refused(laptop):
     assert "has changed since it ran" in refused.stderr and "nothing is written" in refused.stderr
 
 
+@pytest.mark.long
 def test_the_network_among_the_examples_installs_and_learns(laptop):
     laptop.install(EXAMPLES / "example-torch")
     record = laptop.eval("example-torch")

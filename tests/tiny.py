@@ -1,9 +1,16 @@
 """A suite of two short simulated sessions, for tests of whole evaluations."""
 
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import yaml
 
+from harness.data.cache import Cache
+from harness.data.download import locate
+from harness.data.suites import Suite
 from harness.judge.profiles import Profile, load_profile
 
 TINY = """
@@ -34,6 +41,20 @@ def write_tiny_suite(folder: Path) -> Path:
     path = folder / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+@cache
+def _simulated() -> "tempfile.TemporaryDirectory[str]":
+    """A data folder with the two sessions, simulated once in each process."""
+    folder = tempfile.TemporaryDirectory(prefix="tiny-")
+    locate(Suite.model_validate(yaml.safe_load(TINY)).in_tier("simulated"), Cache(Path(folder.name)))
+    return folder
+
+
+def tiny_files(suite: Suite, data: Path) -> Mapping[str, Path]:
+    """The files of the suite's sessions in a data folder, copied there rather than simulated again."""
+    shutil.copytree(_simulated().name, data, dirs_exist_ok=True)
+    return locate(suite.in_tier("simulated"), Cache(data))
 
 
 def quick_profile() -> Profile:
