@@ -22,8 +22,6 @@ from baselines.mamba_backend import scan
 
 ROTARY_BASE = 10_000.0
 EPSILON = 1e-5
-CACHED_NUMBERS = 1 << 19
-"""How many intermediate numbers of the chunked scan are worked on at once: 2 MiB of float32."""
 
 
 @dataclass(frozen=True)
@@ -164,59 +162,44 @@ def recurrence(scan: Scan) -> Any:
 
 def quadratic(scan: Scan) -> Any:
     """Y = (L o C B^T) U with L_ij = a_{j+1} ... a_i, as one masked product: the dual form of `recurrence`."""
-    products = (scan.queries @ scan.keys.transpose(1, 2))[:, None]
-    return ((products * decays(scan.log_decay)) @ scan.written.transpose(1, 2)).transpose(1, 2)
+    products = (scan.queries @ scan.keys.transpose(1, 2)).tril()[:, None]
+    return ((products * _decays(scan.log_decay)) @ _heads_first(scan.written)).transpose(1, 2)
 
 
-def decays(log_decay: Any) -> Any:
-    """L of `quadratic`: (batch, n_bins, n_heads) -> (batch, n_heads, n_bins, n_bins)."""
-    total = log_decay.transpose(1, 2).cumsum(dim=2)
-    later = torch.ones(total.shape[2], total.shape[2], dtype=torch.bool, device=total.device).triu(1)
-    return (total[..., None] - total[..., None, :]).masked_fill(later, -torch.inf).exp()
+def _decays(log_decay: Any) -> Any:
+    """L of `quadratic`, 1 above the diagonal: (batch, n_bins, n_heads) -> (batch, n_heads, n_bins, n_bins)."""
+    total = _heads_first(log_decay).cumsum(dim=2)
+    return (total[..., None] - total[..., None, :]).clamp(max=0).exp()
 
 
-def chunked_scan(scan: Scan, *, chunk_bins: int = 32) -> Any:
-    """`recurrence`, by chunks: the dual form inside of each, and between them only the state that each one leaves.
+def _heads_first(x: Any) -> Any:
+    """(batch, n_bins, n_heads, ...) -> (batch, n_heads, n_bins, ...), contiguous: strided matrices multiply slowly."""
+    return x.transpose(1, 2).contiguous()
 
-    As many chunks are taken at once as a processor's cache holds, so that its time is linear in length.
-    """
-    n_bins = scan.keys.shape[1]
-    if n_bins <= chunk_bins:
-        return quadratic(scan)
-    batch, _, n_heads, head = scan.written.shape
-    numbers = batch * n_heads * (chunk_bins * (chunk_bins + 3 * head) + head * scan.keys.shape[2])
-    at_once = chunk_bins * max(1, CACHED_NUMBERS // numbers)
+
+def chunked_scan(scan: Scan, *, chunk_bins: int = 64) -> Any:
+    """`recurrence`, by chunks: the dual form inside of each, and between them only the state that each one leaves."""
     state, answers = None, []
-    for start in range(0, n_bins, at_once):
-        some, state = _chunks(scan.map(lambda x, i=start: x[:, i : i + at_once]), state, chunk_bins)
-        answers.append(some)
-    return answers[0] if len(answers) == 1 else torch.cat(answers, dim=1)
+    for start in range(0, scan.keys.shape[1], chunk_bins):
+        chunk = scan.map(lambda x, at=slice(start, start + chunk_bins): x[:, at])
+        total = chunk.log_decay.cumsum(dim=1)
+        answer = quadratic(chunk)
+        if state is not None:
+            from_before = (chunk.queries @ state).unflatten(2, scan.written.shape[2:])
+            answer = torch.addcmul(answer, from_before, total.exp()[..., None])
+        answers.append(answer)
+        state = _left(chunk, total, state)
+    return torch.cat(answers, dim=1)
 
 
-def _chunks(scan: Scan, state: Any, chunk_bins: int) -> tuple[Any, Any]:
-    """Some chunks, and the state after them; states are (batch, n_heads * head, state), None at the beginning."""
-    n_bins = scan.keys.shape[1]
-    n_chunks = -(-n_bins // chunk_bins)
-    missing = n_chunks * chunk_bins - n_bins
-
-    def cut(x: Any) -> Any:
-        """(batch, n_bins, ...) -> (batch * n_chunks, chunk_bins, ...); added bins decay nothing and write nothing."""
-        if missing:
-            x = torch.nn.functional.pad(x, (0, 0) * (x.ndim - 2) + (0, missing))
-        return x.unflatten(1, (n_chunks, chunk_bins)).flatten(0, 1)
-
-    chunks, head = scan.map(cut), scan.written.shape[3:]
-    total = chunks.log_decay.cumsum(dim=1)
-    kept = (total[:, -1:] - total).exp()[..., None] * chunks.written
-    left = (kept.flatten(2).transpose(1, 2) @ chunks.keys).unflatten(0, (-1, n_chunks))
-    decay = total[:, -1, :, None].exp().expand(-1, -1, *head).flatten(1)[..., None].unflatten(0, (-1, n_chunks))
-    states = [torch.zeros_like(left[:, 0]) if state is None else state]
-    for chunk in range(n_chunks):
-        states.append(decay[:, chunk] * states[-1] + left[:, chunk])
-    before = torch.stack(states[:-1], dim=1).flatten(0, 1)
-    from_before = (chunks.queries @ before.transpose(1, 2)).unflatten(2, (-1, *head))
-    answers = quadratic(chunks) + from_before * total.exp()[..., None]
-    return answers.unflatten(0, (-1, n_chunks)).flatten(1, 2)[:, :n_bins], states[-1]
+def _left(chunk: Scan, total: Any, state: Any) -> Any:
+    """The state after a chunk, (batch, state, n_heads * head), of that before, None for zero; `total` log decays."""
+    kept = ((total[:, -1:] - total).exp()[..., None] * chunk.written).flatten(2)
+    left = chunk.keys.transpose(1, 2) @ kept
+    if state is None:
+        return left
+    decay = total[:, -1, :, None].exp().expand(chunk.written[:, 0].shape).flatten(1)
+    return torch.addcmul(left, decay[:, None], state)
 
 
 class Mamba2Stream:
