@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,14 @@ SLOW = ("test_cheats", "test_dask", "test_engine", "test_eval", "test_faults", "
 SLOW += ("test_shipped_decoders", "test_site_browser", "test_verify", "test_whole_way")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files whose tests run whole commands come first, so that no process is left with one of them at the end."""
-    items.sort(key=lambda item: not item.path.name.startswith(SLOW))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files whose tests run whole commands come first in each process, so that none is left with them at the end."""
+    n_processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    files = [list(tests) for _, tests in groupby(items, lambda item: item.path)]
+    slow = [tests for tests in files if tests[0].path.name.startswith(SLOW)]
+    quick = [tests for tests in files if tests not in slow]
+    piles = [[*slow[i::n_processes], *quick[i::n_processes]] for i in range(n_processes)]
+    items[:] = [item for pile in piles for tests in pile for item in tests]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

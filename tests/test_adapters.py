@@ -46,7 +46,7 @@ def share_right(outputs, part):
 @pytest.mark.parametrize(
     "file, name",
     [
-        ("adapted_sklearn.py", "FilteredLda"),
+        pytest.param("adapted_sklearn.py", "FilteredLda", marks=pytest.mark.long),
         pytest.param("adapted_torch.py", "Windowed", marks=pytest.mark.long),
         ("adapted_falcon.py", "Falcon"),
     ],

@@ -31,6 +31,7 @@ def last_words(ended) -> str:
     return last
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_at_any_operation_is_named_and_with_room_the_same_command_ends(
     server, tmp_path, record_property
 ):

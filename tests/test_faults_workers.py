@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.faults import environment, eval_arguments, parts, whole
 
 N_KILLS = 1 + int(os.environ.get("FAULT_KILLS", "60")) // 20
@@ -16,6 +18,7 @@ PATIENCE_S = 20.0
 MOST_S = 6.0
 
 
+@pytest.mark.long
 def test_no_decoder_outlives_a_killed_evaluation_which_then_ends_as_if_nothing_had_been(
     server, tmp_path, record_property
 ):

@@ -168,6 +168,7 @@ def test_the_small_network_is_kept_in_nine_bits_a_weight():
         np.testing.assert_array_equal(values, WEIGHTS.rounded(values))
 
 
+@pytest.mark.long
 def test_spikes_that_cost_something_are_fewer():
     def n_spikes(penalty):
         made = HybridSnnRtCausal(**{**QUICK, "updates": 20}, spike_penalty=penalty)

@@ -94,7 +94,7 @@ STEP_IN_NUMPY = ("wiener", "kalman", "mlp", "gru", "lstm", "lfp-lstm", "lfp-kalm
 STEP_IN_NUMPY += ("csp-lda", "eegnet", "shallow-convnet", "eeg-conformer")
 
 
-@pytest.mark.parametrize("name", long_but(("wiener", "gru", "eegnet"), STEP_IN_NUMPY))
+@pytest.mark.parametrize("name", long_but(("wiener", "gru"), STEP_IN_NUMPY))
 def test_what_steps_in_numpy_streams_without_pytorch(name, tmp_path):
     kind = load(find(name))
     fields = {"updates": 2} if "updates" in kind.__dataclass_fields__ else {}

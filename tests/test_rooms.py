@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,15 @@ FILES = sorted(path.relative_to(ROOT).as_posix() for name in PACKAGES for path i
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def imports(source: str) -> list[str]:
     """Dotted names that a module imports, anywhere in it: `from a import b` gives `a.b`."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -128,17 +134,17 @@ def n_arguments(function: Function) -> int:
 
 
 def functions(file: str) -> Iterator[Function]:
-    tree = ast.parse((ROOT / file).read_text())
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
+    return (node for node in nodes(read(file)) if isinstance(node, Function))
 
 
+@cache
 def read(file: str) -> str:
     return (ROOT / file).read_text()
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if f.startswith("harness/") and f != "harness/__init__.py"])
-def test_imports_inside_harness_go_down_only(file):
-    assert upward(file, read(file)) == []
+def test_imports_inside_harness_go_down_only():
+    files = [f for f in FILES if f.startswith("harness/") and f != "harness/__init__.py"]
+    assert {f: upward(f, read(f)) for f in files if upward(f, read(f))} == {}
 
 
 def test_every_room_of_harness_has_a_floor():
@@ -146,14 +152,13 @@ def test_every_room_of_harness_has_a_floor():
     assert rooms - {"__init__"} <= set(HEIGHT)
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if f.startswith(("baselines/", "leaderboard_app/"))])
-def test_decoders_and_leaderboard_use_only_what_they_may_know(file):
-    assert foreign(file, read(file)) == []
+def test_decoders_and_leaderboard_use_only_what_they_may_know():
+    files = [f for f in FILES if f.startswith(("baselines/", "leaderboard_app/"))]
+    assert {f: foreign(f, read(f)) for f in files if foreign(f, read(f))} == {}
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_heavy_libraries_stay_in_their_rooms(file):
-    assert out_of_room(file, read(file)) == []
+def test_heavy_libraries_stay_in_their_rooms():
+    assert {f: out_of_room(f, read(f)) for f in FILES if out_of_room(f, read(f))} == {}
 
 
 @pytest.mark.parametrize(
@@ -193,19 +198,18 @@ def test_the_heavy_rule_catches_an_import_inside_a_function():
     assert out_of_room("harness/data/nwb_file.py", "import h5py") == []
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_no_module_is_longer_than_its_limit(file):
-    assert len(read(file).splitlines()) <= MOST_LINES.get(file, 300)
+def test_no_module_is_longer_than_its_limit():
+    lines = {f: len(read(f).splitlines()) for f in FILES}
+    assert {f: n for f, n in lines.items() if n > MOST_LINES.get(f, 300)} == {}
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_no_function_body_is_longer_than_fifty_lines(file):
-    assert {f.name: body_lines(f) for f in functions(file) if body_lines(f) > 50} == {}
+def test_no_function_body_is_longer_than_fifty_lines():
+    assert [(f, one.name) for f in FILES for one in functions(f) if body_lines(one) > 50] == []
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if not f.startswith("harness/cli/")])
-def test_no_function_outside_the_command_line_takes_more_than_six_arguments(file):
-    assert {f.name: n_arguments(f) for f in functions(file) if n_arguments(f) > 6} == {}
+def test_no_function_outside_the_command_line_takes_more_than_six_arguments():
+    files = [f for f in FILES if not f.startswith("harness/cli/")]
+    assert [(f, one.name) for f in files for one in functions(f) if n_arguments(one) > 6] == []
 
 
 def test_sizes_are_counted_without_docstring_and_self():

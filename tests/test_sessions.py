@@ -78,17 +78,23 @@ def reborn(decoder, sessions):
     return fresh
 
 
-@pytest.fixture(scope="module")
-def pretrained():
-    """One core over six sessions of two minutes that differ in their units."""
+def over_six_sessions(**fields):
+    """One core over sessions of two minutes that differ in their units."""
     recordings = [simulated(seed, n_units=14 + seed) for seed in range(1, 7)]
-    decoder = Shared(seed=1)
+    decoder = Shared(seed=1, **fields)
     decoder.pretrain(recordings)
     return decoder, [r.session for r in recordings]
 
 
+@pytest.fixture(scope="module")
+def pretrained():
+    """Not for long: for tests of what is kept."""
+    return over_six_sessions(pretrain_updates=60)
+
+
 @pytest.mark.long
-def test_a_minute_of_a_new_session_is_worth_more_after_pretraining(pretrained):
+def test_a_minute_of_a_new_session_is_worth_more_after_pretraining():
+    pretrained = over_six_sessions()
     minute, later = simulated(9, minutes=1), simulated(9, minutes=2, part=1)
     adapted, alone = reborn(*pretrained), Shared(seed=1, updates=150)
     cut = slice(0, 960), slice(960, 1200)

@@ -8,10 +8,10 @@ import sys
 import pytest
 import yaml
 
-from harness.data.suites import shipped
+from harness.data.suites import load_suite, shipped
 from harness.errors import UsageError
 from harness.judge.budget import BUDGETS, Measured, Track, shipped_tracks, tracks_with, why_not
-from tests.tiny import write_quick_profile
+from tests.tiny import tiny_files, write_quick_profile, write_tiny_suite
 
 GOOD = Measured(
     causal=True,
@@ -108,9 +108,9 @@ def test_a_missing_track_file_is_refused(tmp_path):
 
 
 def test_a_track_of_ones_own_is_in_the_record_and_changes_no_finished_work(tmp_path):
-    from tests.tiny import write_tiny_suite
-
-    arguments = ["--suite", write_tiny_suite(tmp_path), "--decoder", "train-mean", "--store", tmp_path / "results"]
+    suite = write_tiny_suite(tmp_path)
+    tiny_files(load_suite(str(suite)), tmp_path / "data")
+    arguments = ["--suite", suite, "--decoder", "train-mean", "--store", tmp_path / "results"]
     arguments += ["--profile", write_quick_profile(tmp_path), "--json"]
     own = write(tmp_path, causal=True, parameters=1)
     first = evaluated(arguments, tmp_path)

@@ -130,12 +130,14 @@ def test_an_example_is_short(name):
     assert 0 < sum(map(len, code)) < 60
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["wiener", "w1ener", "Mine", "two words", "-x", "x" * 41, "../up", "zero\u200bwidth"])
 def test_names_that_are_taken_or_none_are_refused(laptop, name):
     refused = laptop.harness("new", "--folder", "nowhere", "--", name, code=2)
     assert "name" in refused.stderr and not (laptop.folder / "nowhere").exists()
 
 
+@pytest.mark.long
 def test_a_folder_that_is_not_empty_is_left_alone(laptop):
     folder = laptop.folder / "full"
     folder.mkdir()
