@@ -3,6 +3,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# Without its bytecode each of some thousand short processes would compile the whole house again.
+export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help demo test test-long lint bench bench-peers clean
 
 PYTHON ?= python3

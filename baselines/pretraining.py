@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from baselines.parts import part
-from harness import HarnessError
-from harness.optimiser import AdamW
+from harness.optimiser import AdamW, descend
 
 SAVE_EVERY_S = 60.0
 FIRST_SHARE = 0.3
@@ -112,16 +111,9 @@ class Training:
         self.objective.module.train()
         torch.manual_seed(int(np.random.default_rng([self.seed, self.done]).integers(2**62)))
         loss = self.objective.loss(self._windows(), np.random.default_rng([self.seed, self.done, 1]))
-        if not math.isfinite(loss.item()):
-            raise HarnessError(
-                f"the loss of update {self.done} is {loss.item()}; look for huge voltages, or lower the learning rate"
-            )
-        self.optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip_norm)
-        self.optimiser.step()
+        value = descend(loss, self.weights, self.optimiser, self.recipe.clip_norm)
         self.done += 1
-        return float(loss.item())
+        return value
 
     def look(self, loss: float) -> None:
         """Every so often, measure what is held out and keep the weights if they are the best so far."""

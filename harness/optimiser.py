@@ -1,9 +1,13 @@
 """PyTorch's optimisers without its compiler, which they load when they begin: as long a wait as for PyTorch itself."""
 
 import inspect
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+
+from harness.errors import DecoderError
 
 
 class Uncompiled:
@@ -28,3 +32,22 @@ class AdamW(Uncompiled, torch.optim.AdamW):  # type: ignore[misc]
 
 
 _STEP: Any = inspect.unwrap(torch.optim.AdamW.step)
+
+
+def descend(loss: Any, weights: Iterable[Any], optimiser: Any, clip_norm: float) -> float:
+    """One update: down the gradient of a loss, which is scaled where it is longer than `clip_norm`.
+
+    Returns:
+        The loss.
+
+    Raises:
+        DecoderError: If the loss is not finite.
+    """
+    value = float(loss.item())
+    if not math.isfinite(value):
+        raise DecoderError(f"the training loss became {value}; lower the learning rate or check the inputs")
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(weights, clip_norm)
+    optimiser.step()
+    return value

@@ -17,7 +17,7 @@ ADAPTERS = {
     "from_torch": "harness.adapters.torch",
 }
 """What the public face gives them as -> where they are."""
-TORCH_HELPERS = ("harness.torch_decoder", "harness.torch_training")
+TORCH_HELPERS = ("harness.optimiser", "harness.torch_decoder", "harness.torch_training")
 MAX_FILES = 1000
 """Each becomes a mount of its own in a worker."""
 

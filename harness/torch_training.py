@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from harness.errors import DecoderError
-from harness.optimiser import AdamW
+from harness.optimiser import AdamW, descend
 
 
 @dataclass(frozen=True)
@@ -196,12 +196,7 @@ def _batch(windows: Sequence[Segment]) -> Batch:
 def _update(network: Any, batch: Batch, optimiser: Any, clip_norm: float) -> None:
     error = (network(batch.features) - batch.targets) ** 2 * batch.weights
     loss = error.sum() / (batch.weights.sum() * error.shape[-1])
-    if not math.isfinite(loss.item()):
-        raise DecoderError(f"the training loss became {loss.item()}; lower the learning rate or check the inputs")
-    optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
-    optimiser.step()
+    descend(loss, network.parameters(), optimiser, clip_norm)
 
 
 def average(averaged: Any, network: Any, decay: float) -> None:

@@ -175,7 +175,7 @@ def test_workers_leave_no_descriptor_and_no_process_behind(level):
     for _ in range(5):
         with worker(level) as running:
             answers(running, ["starts_a_thread"])
-    assert open_descriptors() == descriptors
+    assert open_descriptors() <= descriptors, "what an earlier test left may have been closed meanwhile"
     assert left_after(PATIENCE_S, descendants(os.getpid()) - before) == set()
 
 

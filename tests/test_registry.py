@@ -167,7 +167,8 @@ def test_the_source_of_a_file_is_that_file_alone(mine):
     assert source.source_bytes(mine) == len(SOURCE)
 
 
-TORCH = {"adapters/torch.py", "adapters/windows.py", "torch_decoder.py", "torch_training.py"}
+TRAINED = {"torch_decoder.py", "torch_training.py", "optimiser.py"}
+TORCH = {"adapters/torch.py", "adapters/windows.py", *TRAINED}
 PIPELINE = {"adapters/sklearn.py", "adapters/windows.py", "adapters/plain.py"}
 
 
@@ -179,7 +180,7 @@ PIPELINE = {"adapters/sklearn.py", "adapters/windows.py", "adapters/plain.py"}
         ("import harness\nMade = harness.from_falcon(print)", {"adapters/falcon.py", "adapters/plain.py"}),
         ("from harness import *\nMade = from_sklearn(print, 1.0)", PIPELINE),
         ("from harness.adapters.windows import Window", {"adapters/windows.py"}),
-        ("from harness.torch_decoder import TorchDecoder", {"torch_decoder.py", "torch_training.py"}),
+        ("from harness.torch_decoder import TorchDecoder", TRAINED),
         ("import torch_decoder", set()),
         ("", set()),
     ],
@@ -189,7 +190,7 @@ def test_the_hash_covers_those_helpers_of_the_harness_that_a_decoder_uses(mine, 
     shutil.copytree(source.HARNESS, copy := tmp_path / "harness", ignore=shutil.ignore_patterns("data", "judge"))
     monkeypatch.setattr(source, "HARNESS", copy)
     before, changing = source.source_sha256(mine), set()
-    for file in [*copy.glob("adapters/*.py"), copy / "torch_decoder.py", copy / "torch_training.py", copy / "plan.py"]:
+    for file in [*copy.glob("adapters/*.py"), *(copy / name for name in TRAINED), copy / "plan.py"]:
         text = file.read_text()
         file.write_text(f"{text}\n# changed")
         if source.source_sha256(mine) != before:

@@ -17,7 +17,7 @@ import torch
 from baselines.crossmodal.shape import Schedule
 from baselines.parts import part
 from harness import Decoder, HarnessError
-from harness.optimiser import AdamW
+from harness.optimiser import AdamW, descend
 from harness.torch_decoder import repeatable
 
 SAVE_EVERY_S = 60.0
@@ -158,13 +158,7 @@ def _update(lesson: Lesson, schedule: Schedule, optimiser: Any, when: tuple[floa
         group["lr"] = schedule.learning_rate * rate_share(when[0], schedule.final_share)
     batch = draw(lesson.material, lesson.window_bins, schedule.batch_size, rng)
     loss = lesson.loss(_moved(batch, lesson.module.train()))
-    if not math.isfinite(loss.item()):
-        raise HarnessError(f"the training loss became {loss.item()} at update {when[1][1]}; check the recordings")
-    optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(lesson.module.parameters(), schedule.clip_norm)
-    optimiser.step()
-    return float(loss.item())
+    return descend(loss, lesson.module.parameters(), optimiser, schedule.clip_norm)
 
 
 def _look(lesson: Lesson, schedule: Schedule, seed: int, progress: _Progress) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from baselines.eeg_networks.trials import Trials
 from harness import HarnessError
-from harness.optimiser import AdamW
+from harness.optimiser import AdamW, descend
 from harness.torch_decoder import average, one_cycle
 
 CHUNK = 64
@@ -109,10 +109,5 @@ def held_out_loss(network: Any, trials: Trials) -> float:
 
 def _update(network: Any, batch: tuple[Any, Any], optimiser: Any, clip_norm: float) -> None:
     loss = torch.nn.functional.cross_entropy(network(batch[0]), batch[1])
-    if not math.isfinite(loss.item()):
-        raise HarnessError(f"the training loss became {loss.item()}; lower the learning rate or check the inputs")
-    optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
-    optimiser.step()
+    descend(loss, network.parameters(), optimiser, clip_norm)
     network.constrain()

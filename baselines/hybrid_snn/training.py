@@ -11,8 +11,7 @@ import torch
 
 from baselines.hybrid_snn.network import KeypointNetwork
 from baselines.hybrid_snn.quantise import BUFFERS, round_in_place, rounded_weights
-from harness import HarnessError
-from harness.optimiser import AdamW
+from harness.optimiser import AdamW, descend
 from harness.torch_decoder import Schedule, Segment, batches, mean_r2, one_cycle
 
 
@@ -81,10 +80,8 @@ class _Course:
         """One step down, and the running mean of the weights after it."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.learning_rate * one_cycle(update / self.schedule.updates)
-        self.optimiser.zero_grad()
-        self._loss(batch, quantised=update >= self.first_quantised).backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip_norm)
-        self.optimiser.step()
+        loss = self._loss(batch, quantised=update >= self.first_quantised)
+        descend(loss, self.network.parameters(), self.optimiser, self.schedule.clip_norm)
         with torch.no_grad():
             decay = min(self.schedule.averaging, update / (update + 10))
             for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
@@ -117,8 +114,6 @@ class _Course:
         network.recurrence.n_spikes = torch.zeros(())  # a module that holds a gradient cannot be copied
         if self.terms.weight_penalty:
             loss = loss + self.terms.weight_penalty * sum(w.abs().sum() for w in weights.values() if w.ndim > 1)
-        if not math.isfinite(loss.item()):
-            raise HarnessError(f"the training loss became {loss.item()}; lower the learning rate or check the inputs")
         return loss
 
 

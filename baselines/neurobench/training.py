@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from baselines.neurobench.smorms3 import Smorms3
-from harness import HarnessError
+from harness.optimiser import descend
 from harness.torch_decoder import Batch, Schedule, Segment, batches, mean_r2
 
 PRUNING_ROUNDS = 10
@@ -98,12 +98,7 @@ def _update(network: Any, batch: Batch, optimiser: Any, clip_norm: float, recipe
     spikes = network.hidden(batch.features)
     error = (network.readout(spikes) - batch.targets) ** 2 * batch.weights
     loss = (error.sum() / (batch.weights.sum() * error.shape[-1]) + 1e-8).sqrt()
-    if not math.isfinite(loss.item()):
-        raise HarnessError(f"the training loss became {loss.item()}; lower the learning rate or check the inputs")
     if recipe.rate_cap is not None:
         excess = (spikes.mean((0, 1)) - recipe.rate_cap).clamp(min=0)
         loss = loss + recipe.rate_weight * (excess**2).mean()
-    optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
-    optimiser.step()
+    descend(loss, network.parameters(), optimiser, clip_norm)

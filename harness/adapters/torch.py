@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from harness.adapters.windows import Band, Window, cut, stream_of
-from harness.errors import DecoderError
-from harness.optimiser import AdamW
+from harness.optimiser import AdamW, descend
 from harness.torch_decoder import Schedule, TorchDecoder, one_cycle
 from harness.types import Bin, Recording, SessionInfo
 
@@ -196,9 +195,4 @@ def loss_of(network: Any, given: Batch, loss: Callable[[Any, Any], Any]) -> floa
 
 def _update(network: Any, batch: Batch, loss: Callable[[Any, Any], Any], optimiser: Any) -> None:
     error = loss(last(network(batch[0])), batch[1])
-    if not math.isfinite(error.item()):
-        raise DecoderError(f"the training loss became {error.item()}; lower the learning rate or check the inputs")
-    optimiser.zero_grad()
-    error.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimiser.step()
+    descend(error, network.parameters(), optimiser, 1.0)
