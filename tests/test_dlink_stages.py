@@ -294,7 +294,7 @@ def test_the_weights_it_began_with_stay_only_if_the_recipe_says_so(keeps_start):
 
 def test_a_loss_that_is_not_finite_is_an_error():
     objective = replace(regression(), loss=lambda numbers, rng: torch.tensor(torch.nan))
-    with pytest.raises(HarnessError, match="update 0 is nan"):
+    with pytest.raises(HarnessError, match="loss became nan"):
         Training(objective, RECIPE, seed=4).run(Memory())
 
 

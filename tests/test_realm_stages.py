@@ -227,7 +227,7 @@ def test_training_stops_when_what_is_held_out_gets_no_better():
 
 def test_a_loss_that_is_not_finite_is_an_error():
     objective = replace(regression(), loss=lambda numbers, rng: torch.tensor(torch.nan))
-    with pytest.raises(HarnessError, match="update 0 is nan"):
+    with pytest.raises(HarnessError, match="loss became nan"):
         Training(objective, RECIPE, seed=4).run(Memory())
 
 

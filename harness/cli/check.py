@@ -17,7 +17,8 @@ def command(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
     """Hold a decoder to the rules of the contract, on tiny made-up data; runs its code in this process."""
-    from harness.cli.show import Progress, settings_from
+    from harness.cli.progress import Progress
+    from harness.cli.show import settings_from
     from harness.judge.conformance import CHECKS, CheckResult, iter_checks
     from harness.registry import find
 

@@ -196,7 +196,7 @@ def _records(
     plan: "Plan", variants: "list[Suite]", engine: "Engine | None", *, asked_for: bool
 ) -> "tuple[list[Record], Unfinished | None]":
     """Evaluate each variant of a plan's suite; the records, and what could not be done."""
-    from harness.cli.show import Progress
+    from harness.cli.progress import Progress
     from harness.evaluate import evaluate, refuse_unserved, shared_out
     from harness.rounds import Unfinished
 

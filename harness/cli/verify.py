@@ -38,7 +38,8 @@ def command(
     """Say whether a record comes out the same, and leave a receipt; exit code 5 if it differs."""
     from harness.again import ready
     from harness.cli.data import access_from
-    from harness.cli.show import Progress, workers_from
+    from harness.cli.progress import Progress
+    from harness.cli.show import workers_from
     from harness.data.cache import default_cache
     from harness.data.download import locate
     from harness.data.progress import bars
