@@ -179,8 +179,8 @@ def _heads_first(x: Any) -> Any:
 
 def chunked_scan(scan: Scan, *, chunk_bins: int = 64) -> Any:
     """`recurrence`, by chunks: the dual form inside of each, and between them only the state that each one leaves."""
-    state, answers = None, []
-    for start in range(0, scan.keys.shape[1], chunk_bins):
+    n_bins, state, answers = scan.keys.shape[1], None, []
+    for start in range(0, max(1, n_bins), chunk_bins):
         chunk = scan.map(lambda x, at=slice(start, start + chunk_bins): x[:, at])
         total = chunk.log_decay.cumsum(dim=1)
         answer = quadratic(chunk)
@@ -188,7 +188,8 @@ def chunked_scan(scan: Scan, *, chunk_bins: int = 64) -> Any:
             from_before = (chunk.queries @ state).unflatten(2, scan.written.shape[2:])
             answer = torch.addcmul(answer, from_before, total.exp()[..., None])
         answers.append(answer)
-        state = _left(chunk, total, state)
+        if start + chunk_bins < n_bins:
+            state = _left(chunk, total, state)
     return torch.cat(answers, dim=1)
 
 
