@@ -127,7 +127,10 @@ def test_passes(decoder: str) -> dict[str, dict[str, float]]:
     suite, name = load_suite("primate-reaching").variants("simulated")[0], BOARDS[0][1]
     session = suite.in_tier(name)[0]
     parts = prepare(suite, session, locate([session], default_cache())[session.id], streams=("spikes",))
-    candidate = judge.Candidate(find(decoder), {}, True, load_profile("cpu-1"))
+    profile = load_profile("cpu-1")
+    # How often a pass is repeated is a matter of who else is on the machine, and not of the decoder.
+    once = profile.model_copy(update={"timing": profile.timing.model_copy(update={"repeats": 1})})
+    candidate = judge.Candidate(find(decoder), {}, True, once)
     fitted = judge.fit(candidate, [parts.train], [parts.validation])
 
     def one(paced: bool) -> dict[str, float]:

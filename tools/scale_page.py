@@ -26,7 +26,8 @@ its stages; the test pass is the scored pass, its repeats, the audit, the paced 
 {table}
 
 Parts of a test pass, in seconds, each on a simulated recording of primate-reaching; only the first recording of a run
-has a paced pass. What is timed, with its calibrations and repeats, has the machine alone:
+has a paced pass. What is timed, with its calibrations, has the machine alone; a pass
+that somebody disturbs takes up to three times as long, and is not counted so here:
 
 {parts}"""
 
