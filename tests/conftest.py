@@ -80,15 +80,13 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
     """Runs commands that break down where a test says; see `tests/faults.py`."""
-    from harness.data.download import locate
     from harness.data.suites import load_suite
     from tests.faults import Server
-    from tests.tiny import write_quick_profile, write_tiny_suite
+    from tests.tiny import tiny_files, write_quick_profile, write_tiny_suite
 
     folder = tmp_path_factory.mktemp("faults")
-    suite = load_suite(str(write_tiny_suite(folder)))
+    tiny_files(load_suite(str(write_tiny_suite(folder))), folder / "data")
     write_quick_profile(folder)
-    locate(suite.in_tier("simulated"), Cache(folder / "data"))
     running = Server(folder)
     yield running
     running.end()

@@ -52,7 +52,7 @@ def share_right(outputs, part):
     ],
 )
 def test_an_adapted_decoder_keeps_the_contract(file, name, monkeypatch):
-    monkeypatch.setattr(conformance_case, "LONG_LIMIT_S", 0.3)
+    monkeypatch.setattr(conformance_case, "LONG_LIMIT_S", 0.5)
     settings = {"updates": 20} if name == "Windowed" else {}
     results = run_checks(find(f"{HERE / file}:{name}"), settings)
     assert [(r.name, r.message) for r in results if r.status == "failed"] == []

@@ -13,8 +13,6 @@ from dataclasses import replace
 
 import pytest
 
-from harness.data.cache import Cache
-from harness.data.download import locate
 from harness.data.suites import load_suite
 from harness.evaluate import evaluate
 from harness.plan import Plan
@@ -22,7 +20,7 @@ from harness.registry import find
 from harness.results import cells
 from harness.results.store import Store
 from tests.perf.rows import keep
-from tests.tiny import Quiet, quick_profile, write_tiny_suite
+from tests.tiny import Quiet, quick_profile, tiny_files, write_tiny_suite
 
 N_CELLS = 8
 WORK_S = 20.0
@@ -62,7 +60,7 @@ def plan(tmp_path_factory):
     """Four seeds on two recordings."""
     folder = tmp_path_factory.mktemp("workers")
     suite = load_suite(str(write_tiny_suite(folder)))
-    files = locate(suite.in_tier("simulated"), Cache(folder / "data"))
+    files = tiny_files(suite, folder / "data")
     (folder / "busy.py").write_text(BUSY)
     decoders = [find(f"{folder / 'busy.py'}:Busy")]
     return Plan(suite, "simulated", files, decoders, quick_profile(), Store(folder), seeds=(1, 2, 3, 4))
